@@ -1,0 +1,182 @@
+"""Every exception that Warmcell raises.
+
+Each class subclasses the built-in that a caller would already catch. ``hint`` is the way out, one
+sentence. Mapping an error to an HTTP status happens in one place: ``warmcell_server.problems``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class WarmcellError(Exception):
+    """Base of all: a message that names what was wrong, and a hint that names the way out."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}" if self.hint else self.message
+
+    def _render_traceback_(self) -> list[str]:
+        """Show users one line instead of our frames (an IPython protocol)."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+# -- definition ------------------------------------------------------------------------------
+
+
+class DefinitionError(WarmcellError, ValueError):
+    """A step or pipeline was defined in a way that cannot work."""
+
+
+class UsageError(WarmcellError, ValueError):
+    """A magic or a method got an option or an argument that it does not know."""
+
+
+class InvalidName(WarmcellError, ValueError):
+    """A name of a step, pipeline, deployment or tag does not have the required form."""
+
+
+class GraphError(DefinitionError):
+    """The steps of a pipeline cannot be ordered: a cycle, or a result used before it exists."""
+
+
+# -- deploy ----------------------------------------------------------------------------------
+
+
+class DeployError(WarmcellError, RuntimeError):
+    """A pipeline could not be deployed; what was served before is still served."""
+
+
+class SnapshotError(WarmcellError, RuntimeError):
+    """A snapshot could not be captured, written or restored."""
+
+
+class NameTaken(WarmcellError, RuntimeError):
+    """Another live host already serves a deployment of this name. ``holder`` names it."""
+
+    def __init__(self, message: str, *, holder: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.holder = holder
+
+
+# -- call ------------------------------------------------------------------------------------
+
+
+class NotFound(WarmcellError, LookupError):
+    """No deployment, run, snapshot or artifact of that name or id."""
+
+
+class Conflict(WarmcellError, RuntimeError):
+    """The state of the thing does not allow this, such as cancelling a run that has ended."""
+
+
+class BadRequest(WarmcellError, ValueError):
+    """The body or the query of a request cannot be read."""
+
+
+class TooLarge(WarmcellError, ValueError):
+    """A body is larger than the limit; the message names the limit in bytes."""
+
+
+class UnsupportedMedia(WarmcellError, ValueError):
+    """The content type of a body is not one that the route understands."""
+
+
+class ParameterError(WarmcellError, ValueError):
+    """Parameters do not fit the signature.
+
+    ``errors`` is a list of ``{"pointer": "/parameters/age", "message": ..., "type": ...}``, with
+    JSON Pointers (RFC 6901) into the request body.
+    """
+
+    def __init__(
+        self, message: str, *, errors: Sequence[dict[str, Any]] = (), hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.errors = list(errors)
+
+
+class QueueFull(WarmcellError, RuntimeError):
+    """The queue of a deployment is full. ``retry_after`` is in seconds."""
+
+    def __init__(self, message: str, *, retry_after: float = 1.0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class Unavailable(WarmcellError, RuntimeError):
+    """Nothing can take the call now: no worker, a restart, a full disk. ``retry_after`` in s."""
+
+    def __init__(self, message: str, *, retry_after: float = 1.0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class RunError(WarmcellError, RuntimeError):
+    """A run failed. ``run_id`` and ``step`` say where; ``__cause__`` is the step's own error."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        run_id: str | None = None,
+        step: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.run_id = run_id
+        self.step = step
+
+
+class RunCancelled(RunError):
+    """A run was cancelled before it ended."""
+
+
+class RunTimedOut(RunError, TimeoutError):
+    """A run or a step passed its deadline."""
+
+
+class RunLost(RunError):
+    """The worker that executed a run died; the message carries the cause."""
+
+
+class OutputError(RunError):
+    """A run produced an output that has no JSON form."""
+
+
+class StepCancelled(BaseException):
+    """Raised inside a step's own code to end it; not an Exception, so that a step's
+    ``except Exception`` does not swallow it."""
+
+
+# -- store and link --------------------------------------------------------------------------
+
+
+class StoreError(WarmcellError, RuntimeError):
+    """The store cannot do what was asked."""
+
+
+class StoreFull(StoreError):
+    """The disk of the store is full; nothing is acknowledged until an append works again."""
+
+
+class StoreTooNew(StoreError):
+    """The store was written by a newer Warmcell. ``found`` and ``known`` are schema versions."""
+
+    def __init__(self, message: str, *, found: int, known: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.found = found
+        self.known = known
+
+
+class QueryError(WarmcellError, ValueError):
+    """A user's SQL is refused or failed."""
+
+
+class LinkError(WarmcellError, ConnectionError):
+    """The connection between a kernel and its host failed."""

@@ -1,0 +1,166 @@
+"""What is kept of a run, as typed records.
+
+A worker makes them, the host appends them to the spool as JSON lines, the store turns them into
+rows. Times are integers: microseconds since the epoch, UTC. New fields go last and have a default,
+so that an old spool still loads.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Status: TypeAlias = Literal[
+    "queued", "running", "succeeded", "failed", "cancelled", "timed_out", "lost"
+]
+StepStatus: TypeAlias = Literal[
+    "running", "succeeded", "failed", "cancelled", "timed_out", "skipped", "lost"
+]
+TERMINAL: frozenset[str] = frozenset({"succeeded", "failed", "cancelled", "timed_out", "lost"})
+
+
+class ErrorInfo(msgspec.Struct, omit_defaults=True):
+    """Why a run or a step did not succeed."""
+
+    type: str
+    message: str
+    step: str | None = None
+    traceback: str | None = None
+    hint: str | None = None
+
+
+class RunRecord(msgspec.Struct, omit_defaults=True):
+    """One run in one state. A later record of the same ``run_id`` replaces an earlier one."""
+
+    run_id: str
+    pipeline: str
+    status: Status
+    created_at: int
+    trigger: str = "cell"
+    run_name: str | None = None
+    deployment: str | None = None
+    snapshot: int | None = None
+    started_at: int | None = None
+    finished_at: int | None = None
+    parameters: msgspec.Raw | None = None
+    outputs: msgspec.Raw | None = None
+    error: ErrorInfo | None = None
+    notebook: str | None = None
+    kernel_id: str | None = None
+    user: str | None = None
+    host_id: str | None = None
+
+
+class StepRecord(msgspec.Struct, array_like=True):
+    """One step run. ``inputs`` maps a parameter to where its value came from: ``"$customer"`` for
+    a pipeline parameter, ``"features.output"`` for a step's output, ``"="`` for a literal."""
+
+    step: str
+    index: int
+    status: StepStatus
+    started_at: int | None = None
+    finished_at: int | None = None
+    attempts: int = 1
+    upstream: tuple[str, ...] = ()
+    inputs: dict[str, str] = {}
+    error: ErrorInfo | None = None
+
+
+class ArtifactRecord(msgspec.Struct, array_like=True):
+    """One named output of a step run. ``value`` is its JSON form where that is small."""
+
+    step: str
+    name: str
+    kind: str
+    type: str
+    size: int | None = None
+    digest: str | None = None
+    preview: str | None = None
+    value: msgspec.Raw | None = None
+
+
+class LogRecord(msgspec.Struct, array_like=True):
+    """One piece of captured output. ``stream`` is stdout, stderr, log or display."""
+
+    time: int
+    stream: str
+    text: str
+    step: str | None = None
+    level: str | None = None
+
+
+class RunDetail(msgspec.Struct, omit_defaults=True):
+    """The parts of a run. Several details of one run add up; a step record replaces an earlier
+    one of the same ``index``."""
+
+    steps: list[StepRecord] = []
+    artifacts: list[ArtifactRecord] = []
+    logs: list[LogRecord] = []
+
+
+class SnapshotRecord(msgspec.Struct, omit_defaults=True):
+    """One snapshot of a pipeline. ``digest`` is its identity; ``number`` counts per pipeline."""
+
+    pipeline: str
+    number: int
+    digest: str
+    created_at: int
+    input_schema: msgspec.Raw
+    output_schema: msgspec.Raw
+    source: str = ""                       # JSON text: [{"name", "kind", "source", "cell"}]
+    notes: list[str] = []
+    held: msgspec.Raw | None = None        # JSON: [{"name", "by": "copy"|"reference", "size", ...}]
+    environment: msgspec.Raw | None = None
+    settings: msgspec.Raw | None = None
+    notebook: str | None = None
+    user: str | None = None
+    stored: str = "pending"                # pending | stored | refused: reason
+    manifest: msgspec.Raw | None = None    # where the stored form's bytes are
+
+
+class DeploymentRecord(msgspec.Struct, omit_defaults=True):
+    """A name, and the snapshot that it serves. ``state``: serving | detached | removed."""
+
+    name: str
+    pipeline: str
+    snapshot: int
+    state: str
+    created_at: int
+    updated_at: int
+    host_id: str
+    settings: msgspec.Raw | None = None
+    notebook: str | None = None
+    user: str | None = None
+
+
+# -- spool lines -----------------------------------------------------------------------------
+
+
+class RunEntry(msgspec.Struct, tag_field="entry", tag="run", omit_defaults=True):
+    """A state of a run, with the parts that are new."""
+
+    run: RunRecord
+    detail: msgspec.Raw | None = None      # JSON of RunDetail, opaque to the host
+
+
+class DetailEntry(msgspec.Struct, tag_field="entry", tag="detail"):
+    """New parts of a run that goes on."""
+
+    run_id: str
+    detail: msgspec.Raw
+
+
+class SnapshotEntry(msgspec.Struct, tag_field="entry", tag="snapshot"):
+    """A snapshot, new or changed (its stored form was written)."""
+
+    snapshot: SnapshotRecord
+
+
+class DeploymentEntry(msgspec.Struct, tag_field="entry", tag="deployment"):
+    """A deployment, new or changed."""
+
+    deployment: DeploymentRecord
+
+
+Entry: TypeAlias = RunEntry | DetailEntry | SnapshotEntry | DeploymentEntry

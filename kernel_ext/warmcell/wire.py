@@ -1,0 +1,154 @@
+"""Every message on the link, typed.
+
+A frame is a four-byte big-endian length and that many bytes of MessagePack, one tagged
+:class:`msgspec.Struct`. JSON travels inside as bytes and is decoded by whoever needs its inside:
+the parameters of a call by the worker, the detail of a run by the store.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from warmcell.records import ErrorInfo, RunRecord, Status
+
+PROTOCOL = 1
+MAX_FRAME = 1 << 30
+LENGTH = 4
+
+
+class Hello(msgspec.Struct, tag="hello"):
+    """First message of a worker: who it is. ``secret`` proves it on a TCP link."""
+
+    protocol: int
+    kernel_id: str
+    pid: int
+    python: str
+    notebook: str | None = None
+    secret: str | None = None
+
+
+class Welcome(msgspec.Struct, tag="welcome"):
+    """The host's answer to :class:`Hello`. ``url`` ends in ``/warmcell/``."""
+
+    protocol: int
+    host_id: str
+    mode: str                    # "server" | "embedded"
+    url: str
+    base_path: str               # path of ``url``, for pages of the same origin
+    home: str                    # folder of the store
+    blobs: str                   # folder of the blobs
+    pid: int
+
+
+class Refused(msgspec.Struct, tag="refused"):
+    """The host's answer to a :class:`Hello` that it does not accept."""
+
+    reason: str
+
+
+class Invoke(msgspec.Struct, tag="invoke", omit_defaults=True):
+    """Execute a run of snapshot ``key``. ``parameters`` is the raw JSON object of the body."""
+
+    call: int
+    key: str
+    run_id: str
+    parameters: bytes
+    timeout: float | None = None
+    record: bool = True
+    run_name: str | None = None
+    deployment: str | None = None
+
+
+class Answer(msgspec.Struct, tag="answer", omit_defaults=True):
+    """How a call ended. ``outputs``, ``parameters`` and ``detail`` are finished JSON."""
+
+    call: int
+    status: str                  # a terminal Status, or "invalid" when the parameters do not fit
+    outputs: bytes | None = None
+    parameters: bytes | None = None
+    detail: bytes | None = None
+    error: ErrorInfo | None = None
+    errors: list[dict[str, str]] | None = None    # of "invalid": pointer, message, type
+    started_at: int = 0
+    finished_at: int = 0
+
+
+class Cancel(msgspec.Struct, tag="cancel"):
+    """Stop a run. ``reason`` is "cancelled" or "timed_out"."""
+
+    run_id: str
+    reason: Status = "cancelled"
+
+
+class Drop(msgspec.Struct, tag="drop"):
+    """Forget snapshot ``key``: run its ``on_cleanup`` once its calls have ended."""
+
+    key: str
+
+
+class Progress(msgspec.Struct, tag="progress", omit_defaults=True):
+    """A run that the worker started itself: its state and new parts.
+
+    With ``ack`` the host answers :class:`Reply` once the spool has it.
+    """
+
+    run: RunRecord | None
+    run_id: str
+    detail: bytes | None = None
+    ack: int | None = None
+
+
+class Request(msgspec.Struct, tag="request", omit_defaults=True):
+    """A call of the control plane, as over HTTP. ``path`` is relative to ``…/warmcell/``."""
+
+    request: int
+    method: str
+    path: str
+    body: bytes | None = None
+
+
+class Reply(msgspec.Struct, tag="reply", omit_defaults=True):
+    """The answer to a :class:`Request`: an HTTP status and a JSON body."""
+
+    request: int
+    status: int
+    body: bytes = b""
+
+
+class Vitals(msgspec.Struct, tag="vitals"):
+    """What a worker measures of itself. ``lag`` is how long a thread that wanted the GIL had to
+    wait for it, the worst of the last second, in seconds; ``stuck`` counts threads past their
+    deadline that have not returned."""
+
+    lag: float
+    rss: int
+    stuck: int = 0
+    busy: bool = False
+
+
+ToHost: TypeAlias = Hello | Answer | Progress | Request | Vitals
+ToWorker: TypeAlias = Welcome | Refused | Invoke | Cancel | Drop | Reply
+
+_encoder = msgspec.msgpack.Encoder()
+_for_host = msgspec.msgpack.Decoder(ToHost)
+_for_worker = msgspec.msgpack.Decoder(ToWorker)
+
+
+def frame(message: ToHost | ToWorker) -> bytearray:
+    """Encode ``message`` with its length in front, in one buffer."""
+    buffer = bytearray(LENGTH)
+    _encoder.encode_into(message, buffer, LENGTH)
+    buffer[:LENGTH] = (len(buffer) - LENGTH).to_bytes(LENGTH, "big")
+    return buffer
+
+
+def to_host(data: bytes | bytearray | memoryview) -> ToHost:
+    """Decode what a worker sent. Raises :class:`msgspec.DecodeError`."""
+    return _for_host.decode(data)
+
+
+def to_worker(data: bytes | bytearray | memoryview) -> ToWorker:
+    """Decode what a host sent. Raises :class:`msgspec.DecodeError`."""
+    return _for_worker.decode(data)

@@ -1,0 +1,1 @@
+"""Warmcell's host: a Jupyter server extension, or the same inside a kernel."""

@@ -1,0 +1,1 @@
+"""Tornado handlers: they map requests to the host and answers back."""
