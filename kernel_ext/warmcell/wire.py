@@ -152,3 +152,44 @@ def to_host(data: bytes | bytearray | memoryview) -> ToHost:
 def to_worker(data: bytes | bytearray | memoryview) -> ToWorker:
     """Decode what a host sent. Raises :class:`msgspec.DecodeError`."""
     return _for_worker.decode(data)
+
+
+# -- bodies of the control plane -------------------------------------------------------------
+
+
+class Connection(msgspec.Struct, omit_defaults=True):
+    """The connection file: where a host listens for workers. Mode 0600."""
+
+    host_id: str
+    pid: int
+    path: str | None = None      # a Unix socket
+    port: int | None = None      # else TCP on 127.0.0.1, with ``secret``
+    secret: str | None = None
+
+
+class Deploy(msgspec.Struct, omit_defaults=True):
+    """Body of ``POST api/v1/deployments``: serve the worker's binding ``key`` under ``name``."""
+
+    name: str
+    pipeline: str
+    key: str
+    digest: str
+    input_schema: msgspec.Raw
+    output_schema: msgspec.Raw
+    steps: list[str] = []
+    source: str = "[]"
+    notes: list[str] = []
+    held: msgspec.Raw = msgspec.Raw(b"[]")
+    settings: dict[str, object] = {}
+    notebook: str | None = None
+    stored: str = "pending"
+    overtake: bool = False
+    reattach: bool = False       # the same binding again, after the link was lost
+
+
+class Stored(msgspec.Struct, omit_defaults=True):
+    """Body of ``PATCH api/v1/snapshots/{pipeline}/{number}``: the stored form was written."""
+
+    stored: str
+    manifest: msgspec.Raw | None = None
+    environment: msgspec.Raw | None = None

@@ -1,0 +1,452 @@
+"""Deployments: names, the snapshots they serve, and the workers that hold those snapshots."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from warmcell import wire
+from warmcell.errors import (
+    Conflict,
+    DeployError,
+    InvalidName,
+    NameTaken,
+    NotFound,
+    Unavailable,
+    UsageError,
+)
+from warmcell.ids import now, rfc3339
+from warmcell.records import DeploymentRecord, SnapshotRecord
+from warmcell_server.workers import Worker
+
+if TYPE_CHECKING:
+    from warmcell_server.dispatcher import Pending, Waiting
+    from warmcell_server.store import Store
+
+__all__ = ["RESERVED", "Binding", "Deployment", "Deployments", "Limits"]
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+RESERVED = frozenset({"api", "static", "mcp", "docs", "metrics"})
+KEPT_WARM = 3
+
+log = logging.getLogger("warmcell.deployments")
+
+
+class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a deployment may use, and what of it is recorded.
+
+    ``timeout`` is in seconds. ``record`` is "all", "errors", "none" or the fraction of the
+    successful runs to keep; failures are kept with a fraction too.
+    """
+
+    concurrency: int = 32
+    max_queue: int = 256
+    timeout: float = 600.0
+    record: str | float = "all"
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1 or self.max_queue < 0 or not self.timeout > 0:
+            raise ValueError("concurrency >= 1, max_queue >= 0 and timeout > 0 are required")
+        known = self.record in ("all", "errors", "none")
+        if not known and not (isinstance(self.record, float | int) and 0 <= self.record <= 1):
+            raise ValueError('record is "all", "errors", "none" or a fraction from 0 to 1')
+
+    def keeps(self, status: str) -> bool:
+        """Whether a run that ended so is recorded."""
+        if self.record == "all":
+            return True
+        if self.record == "none":
+            return False
+        if status != "succeeded":
+            return True
+        return self.record != "errors" and random.random() < float(self.record)
+
+
+@dataclass(eq=False)
+class Binding:
+    """A snapshot held warm by a worker under ``key``."""
+
+    key: str
+    snapshot: int
+    worker: Worker
+    body: wire.Deploy
+    in_flight: int = 0
+    retired: bool = False
+
+
+@dataclass(eq=False)
+class Deployment:
+    """A name and what it serves now. ``binding`` is None while no worker holds the snapshot."""
+
+    name: str
+    pipeline: str
+    snapshot: int
+    digest: str
+    input_schema: msgspec.Raw
+    output_schema: msgspec.Raw
+    created_at: int
+    updated_at: int
+    limits: Limits = field(default_factory=Limits)
+    settings: dict[str, Any] = field(default_factory=dict)
+    steps: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    held: msgspec.Raw = msgspec.Raw(b"[]")
+    notebook: str | None = None
+    user: str | None = None
+    stored: str = "pending"
+    binding: Binding | None = None
+    reason: str = ""
+    warm: list[Binding] = field(default_factory=list)
+    running: dict[int, Pending] = field(default_factory=dict)
+    queue: deque[Waiting] = field(default_factory=deque)
+    total_runs: int = 0
+    failed_runs: int = 0
+    last_run_at: int | None = None
+
+    @property
+    def snapshot_id(self) -> str:
+        return f"{self.pipeline}@{self.snapshot}"
+
+    @property
+    def ready(self) -> bool:
+        return self.binding is not None
+
+    @property
+    def state(self) -> str:
+        return "serving" if self.binding is not None else "detached"
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether the signature has a secret: pydantic marks those ``writeOnly``."""
+        return b'"writeOnly"' in bytes(self.input_schema)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.running)
+
+    @property
+    def queued(self) -> int:
+        return len(self.queue)
+
+    @property
+    def vitals(self) -> wire.Vitals | None:
+        return self.binding.worker.vitals if self.binding is not None else None
+
+    def record(self, host_id: str, state: str | None = None) -> DeploymentRecord:
+        """The deployment as the store keeps it."""
+        return DeploymentRecord(
+            name=self.name,
+            pipeline=self.pipeline,
+            snapshot=self.snapshot,
+            state=state or self.state,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            host_id=host_id,
+            settings=msgspec.Raw(msgspec.json.encode(self.settings)),
+            notebook=self.notebook,
+            user=self.user,
+        )
+
+    def describe(self, url: str) -> dict[str, Any]:
+        """The deployment as the control plane shows it."""
+        vitals = self.vitals
+        return {
+            "name": self.name,
+            "pipeline": self.pipeline,
+            "snapshot": self.snapshot,
+            "snapshot_id": self.snapshot_id,
+            "state": self.state,
+            "ready": self.ready,
+            "reason": self.reason,
+            "url": f"{url}{self.name}/",
+            "invoke_url": f"{url}{self.name}/invoke",
+            "created_at": rfc3339(self.created_at),
+            "updated_at": rfc3339(self.updated_at),
+            "in_flight": self.in_flight,
+            "queued": self.queued,
+            "total_runs": self.total_runs,
+            "failed_runs": self.failed_runs,
+            "last_run_at": rfc3339(self.last_run_at) if self.last_run_at else None,
+            "steps": self.steps,
+            "notes": self.notes,
+            "held": self.held,
+            "settings": self.settings,
+            "warm": sorted({binding.snapshot for binding in self.warm}),
+            "worker": self.binding.worker.label() if self.binding else None,
+            "worker_pid": self.binding.worker.pid if self.binding else None,
+            "lag": vitals.lag if vitals else None,
+            "rss": vitals.rss if vitals else None,
+            "stuck": vitals.stuck if vitals else 0,
+            "notebook": self.notebook,
+            "user": self.user,
+            "stored": self.stored,
+            "input_schema": self.input_schema,
+            "output_schema": self.output_schema,
+        }
+
+
+class Deployments:
+    """All deployments of this host. Belongs to the host's event loop."""
+
+    def __init__(self, store: Store, host_id: str) -> None:
+        self._store = store
+        self._host_id = host_id
+        self._by_name: dict[str, Deployment] = {}
+        self._elsewhere: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[Deployment]:
+        return iter(self._by_name.values())
+
+    def get(self, name: str) -> Deployment:
+        """Return the deployment ``name``.
+
+        Raises:
+            NotFound: there is none.
+            Unavailable: another host on this store serves it; the message names that host.
+        """
+        found = self._by_name.get(name)
+        if found is not None:
+            return found
+        if holder := self._elsewhere.get(name):
+            raise Unavailable(
+                f"Deployment '{name}' is served by another host of this store: {holder}.",
+                retry_after=5,
+                hint="Call it there, or deploy it here once that host has ended.",
+            )
+        known = ", ".join(sorted(self._by_name)) or "none"
+        raise NotFound(f"There is no deployment '{name}'.", hint=f"Deployments here: {known}.")
+
+    def load(self, rows: list[dict[str, Any]], snapshots: dict[str, dict[str, Any]]) -> None:
+        """Take up what the store knows: names without a worker answer 503 until deployed again."""
+        for row in rows:
+            name = row["name"]
+            if row["state"] == "removed" or name in self._by_name:
+                continue
+            if row["host_id"] != self._host_id and row.get("alive"):
+                self._elsewhere[name] = f"{row.get('label')} {row.get('url') or ''}".strip()
+                continue
+            snapshot = snapshots.get(f"{row['pipeline']}@{row['snapshot']}", {})
+            settings = row.get("settings") or {}
+            self._by_name[name] = Deployment(
+                name=name,
+                pipeline=row["pipeline"],
+                snapshot=row["snapshot"],
+                digest=snapshot.get("digest", ""),
+                input_schema=_raw(snapshot.get("input_schema") or {}),
+                output_schema=_raw(snapshot.get("output_schema") or {}),
+                created_at=_micros(row["created_at"]),
+                updated_at=_micros(row["updated_at"]),
+                limits=limits_of(settings),
+                settings=settings,
+                steps=[part["name"] for part in _parts(snapshot) if part.get("kind") == "step"],
+                notes=snapshot.get("notes") or [],
+                held=_raw(snapshot.get("held") or []),
+                notebook=row.get("notebook"),
+                user=row.get("user"),
+                stored=snapshot.get("stored", "pending"),
+                reason="No kernel holds it since this server started. Deploy it again from "
+                f"{row.get('notebook') or 'its notebook'}.",
+            )
+
+    def check(self, body: wire.Deploy, worker: Worker) -> Limits:
+        """Refuse a deploy that cannot work, before anything is changed."""
+        check_name(body.name)
+        limits = limits_of(body.settings)
+        current = self._by_name.get(body.name)
+        holder = current.binding.worker if current is not None and current.binding else None
+        if holder is not None and holder is not worker and not body.overtake:
+            raise NameTaken(
+                f"Deployment '{body.name}' is served from {holder.label()}.",
+                holder=holder.label(),
+                hint="Choose another name, or take it over with deploy(..., overtake=True).",
+            )
+        return limits
+
+    def snapshot_record(self, body: wire.Deploy, user: str | None) -> SnapshotRecord:
+        """What the store keeps of a snapshot when it is first deployed."""
+        return SnapshotRecord(
+            pipeline=body.pipeline,
+            number=0,
+            digest=body.digest,
+            created_at=now(),
+            input_schema=body.input_schema,
+            output_schema=body.output_schema,
+            source=body.source,
+            notes=body.notes,
+            held=body.held,
+            settings=_raw(body.settings),
+            notebook=body.notebook,
+            user=user,
+            stored=body.stored,
+        )
+
+    def draft(
+        self, body: wire.Deploy, number: int, limits: Limits, user: str | None
+    ) -> DeploymentRecord:
+        """The record that claims the name, before anything is switched."""
+        current = self._by_name.get(body.name)
+        moment = now()
+        return DeploymentRecord(
+            name=body.name,
+            pipeline=body.pipeline,
+            snapshot=number,
+            state="serving",
+            created_at=current.created_at if current is not None else moment,
+            updated_at=moment,
+            host_id=self._host_id,
+            settings=_raw(body.settings),
+            notebook=body.notebook,
+            user=user,
+        )
+
+    def switch(
+        self, body: wire.Deploy, record: DeploymentRecord, limits: Limits, worker: Worker
+    ) -> Deployment:
+        """Point the name at the worker's binding. Calls in flight end where they began."""
+        if worker.gone:
+            raise DeployError("The kernel went away while it deployed.")
+        binding = Binding(body.key, record.snapshot, worker, body)
+        self._elsewhere.pop(body.name, None)
+        deployment = self._by_name.get(body.name)
+        if deployment is None:
+            deployment = self._by_name[body.name] = Deployment(
+                name=body.name,
+                pipeline=body.pipeline,
+                snapshot=record.snapshot,
+                digest=body.digest,
+                input_schema=body.input_schema,
+                output_schema=body.output_schema,
+                created_at=record.created_at,
+                updated_at=record.updated_at,
+            )
+        deployment.limits = limits
+        deployment.user = record.user
+        self._serve(deployment, binding)
+        replaced = [old for old in deployment.warm if old.snapshot == binding.snapshot]
+        deployment.warm = [old for old in deployment.warm if old not in replaced] + [binding]
+        while len(deployment.warm) > KEPT_WARM:
+            replaced.append(deployment.warm.pop(0))
+        for old in replaced:
+            self.retire(old)
+        return deployment
+
+    def _serve(self, deployment: Deployment, binding: Binding) -> None:
+        body = binding.body
+        deployment.pipeline = body.pipeline
+        deployment.snapshot = binding.snapshot
+        deployment.digest = body.digest
+        deployment.input_schema = body.input_schema
+        deployment.output_schema = body.output_schema
+        deployment.steps = body.steps
+        deployment.notes = body.notes
+        deployment.held = body.held
+        deployment.settings = body.settings
+        deployment.notebook = body.notebook
+        deployment.stored = body.stored
+        deployment.updated_at = now()
+        deployment.reason = ""
+        deployment.binding = binding
+
+    def rollback(self, name: str, to: int | None) -> Deployment:
+        """Serve an earlier snapshot that is still warm; the one before the current by default."""
+        deployment = self.get(name)
+        earlier = [old for old in deployment.warm if old is not deployment.binding]
+        if to is not None:
+            earlier = [old for old in earlier if old.snapshot == to]
+        if to is not None and to == deployment.snapshot and deployment.ready:
+            return deployment
+        if not earlier:
+            warm = ", ".join(str(old.snapshot) for old in deployment.warm) or "none"
+            raise Conflict(
+                f"Deployment '{name}' holds no other warm snapshot"
+                + (f" numbered {to}." if to is not None else "."),
+                hint=f"Warm snapshots: {warm}. Deploy an older one again from its notebook.",
+            )
+        binding = earlier[-1]
+        deployment.limits = limits_of(binding.body.settings)
+        self._serve(deployment, binding)
+        return deployment
+
+    def remove(self, name: str) -> Deployment:
+        """Forget the name: calls to it answer 404 from here on, calls in flight end."""
+        deployment = self.get(name)
+        del self._by_name[name]
+        deployment.binding = None
+        for binding in deployment.warm:
+            self.retire(binding)
+        deployment.warm = []
+        return deployment
+
+    def retire(self, binding: Binding) -> None:
+        """Have the worker drop a binding as soon as none of its calls is in flight."""
+        binding.retired = True
+        if binding.in_flight == 0:
+            binding.worker.send(wire.Drop(binding.key))
+
+    def released(self, binding: Binding) -> None:
+        """A call of ``binding`` ended."""
+        binding.in_flight -= 1
+        if binding.retired and binding.in_flight == 0:
+            binding.worker.send(wire.Drop(binding.key))
+
+    def detached(self, worker: Worker, reason: str) -> list[Deployment]:
+        """A worker is gone: return the deployments that nothing serves any more."""
+        orphans = []
+        for deployment in self._by_name.values():
+            deployment.warm = [old for old in deployment.warm if old.worker is not worker]
+            if deployment.binding is not None and deployment.binding.worker is worker:
+                deployment.binding = None
+                deployment.reason = (
+                    f"{reason}. Deploy it again from {deployment.notebook or 'its notebook'}."
+                )
+                orphans.append(deployment)
+        return orphans
+
+
+def check_name(name: str) -> None:
+    """Raise :class:`InvalidName` unless ``name`` can be a deployment's."""
+    if name in RESERVED:
+        raise InvalidName(
+            f"'{name}' is reserved.", hint=f"Reserved names: {', '.join(sorted(RESERVED))}."
+        )
+    if not NAME.fullmatch(name):
+        raise InvalidName(
+            f"'{name}' is no deployment name.",
+            hint="Use 1 to 63 of a-z, 0-9, '_' and '-', the first a letter or a digit.",
+        )
+
+
+def limits_of(settings: dict[str, Any]) -> Limits:
+    """Read the limits among a deployment's settings; other settings are not looked at here."""
+    known = {name: settings[name] for name in Limits.__struct_fields__ if name in settings}
+    try:
+        return msgspec.convert(known, Limits)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"A setting of the deployment does not fit: {error}.") from error
+
+
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def _parts(snapshot: dict[str, Any]) -> list[dict[str, Any]]:
+    source = snapshot.get("source") or "[]"
+    parts: list[dict[str, Any]] = msgspec.json.decode(source) if isinstance(source, str) else source
+    return parts
+
+
+def _micros(value: object) -> int:
+    if isinstance(value, int):
+        return value
+    from datetime import datetime
+
+    moment = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    return int(moment.timestamp() * 1_000_000)
+

@@ -1,0 +1,146 @@
+"""The host: store, link, deployments and dispatcher, wired once. Knows no web framework."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from pathlib import Path
+
+from warmcell import wire
+from warmcell.errors import StoreFull
+from warmcell.ids import new_id
+from warmcell.records import DeploymentEntry
+from warmcell_server.api import Api
+from warmcell_server.deployments import Deployments
+from warmcell_server.dispatcher import Dispatcher
+from warmcell_server.link import LinkServer
+from warmcell_server.store import Store
+from warmcell_server.workers import Worker
+
+__all__ = ["Host", "find_home"]
+
+DRAIN_SECONDS = 10.0
+
+log = logging.getLogger("warmcell")
+
+
+class Host:
+    """Owns the store and serves it. Everything but the store belongs to one event loop.
+
+    ``url`` is the address of ``…/warmcell/`` as people would call it, ``base_path`` its path.
+    """
+
+    def __init__(self, home: Path, *, mode: str = "server") -> None:
+        self.host_id = new_id()
+        self.home = home
+        self.mode = mode
+        self.url = ""
+        self.base_path = "/warmcell/"
+        self.label = f"{mode} process {os.getpid()} on {socket.gethostname()}"
+        self.store: Store
+        self.deployments: Deployments
+        self.dispatcher: Dispatcher
+        self.api: Api
+        self.link: LinkServer
+        self._requests: set[asyncio.Task[None]] = set()
+        self._running = False
+
+    async def start(self, *, url: str, base_path: str) -> Path:
+        """Open the store, listen for workers and return the path of the connection file."""
+        self.url, self.base_path = url, base_path
+        self.store = await asyncio.to_thread(
+            Store.open, self.home, host_id=self.host_id, label=self.label, url=url
+        )
+        for notice in self.store.notices:
+            log.warning(notice)
+        self.deployments = Deployments(self.store, self.host_id)
+        self.dispatcher = Dispatcher(self.store, self.deployments, self.host_id)
+        self.api = Api(self)
+        rows = await asyncio.wrap_future(self.store.deployments())
+        snapshots = await asyncio.wrap_future(self.store.list_snapshots())
+        self.deployments.load(rows, {f"{s['pipeline']}@{s['number']}": s for s in snapshots})
+        self.link = LinkServer(
+            self.host_id,
+            welcome=self._welcome,
+            attached=self._attached,
+            received=self._received,
+            detached=self._detached,
+        )
+        self.dispatcher.start()
+        self._running = True
+        return await self.link.start()
+
+    async def close(self) -> None:
+        """Drain, end the link and close the store. Harmless when repeated."""
+        if not self._running:
+            return
+        self._running = False
+        await self.dispatcher.drain(DRAIN_SECONDS)
+        await self.dispatcher.close()
+        for task in self._requests:
+            task.cancel()
+        await self.link.close()
+        await asyncio.to_thread(self.store.close)
+
+    # -- link --------------------------------------------------------------------------------
+
+    def _welcome(self) -> wire.Welcome:
+        return wire.Welcome(
+            protocol=wire.PROTOCOL,
+            host_id=self.host_id,
+            mode=self.mode,
+            url=self.url,
+            base_path=self.base_path,
+            home=str(self.home),
+            blobs=str(self.store.blobs),
+            pid=os.getpid(),
+        )
+
+    def _attached(self, worker: Worker) -> None:
+        log.info("Kernel %s (process %d) attached.", worker.kernel_id, worker.pid)
+
+    def _received(self, worker: Worker, message: wire.ToHost) -> None:
+        if type(message) is wire.Answer:
+            self.dispatcher.answered(message)
+        elif type(message) is wire.Progress:
+            self.dispatcher.progress(worker, message)
+        elif type(message) is wire.Request:
+            task = asyncio.get_running_loop().create_task(self._request(worker, message))
+            self._requests.add(task)
+            task.add_done_callback(self._requests.discard)
+        elif type(message) is wire.Vitals:
+            worker.vitals = message
+
+    async def _request(self, worker: Worker, request: wire.Request) -> None:
+        status, body = await self.api.answer(
+            request.method, request.path, request.body or b"", user=worker.label(), worker=worker
+        )
+        worker.send(wire.Reply(request.request, status, body))
+
+    def _detached(self, worker: Worker) -> None:
+        cause = worker.epitaph()
+        log.info("%s.", cause)
+        if not self._running:
+            return
+        self.dispatcher.lost(worker, cause)
+        for deployment in self.deployments.detached(worker, cause):
+            self.dispatcher.orphaned(deployment)
+            try:
+                self.store.append(DeploymentEntry(deployment.record(self.host_id)))
+            except StoreFull as failure:
+                log.error("The end of '%s' could not be recorded: %s", deployment.name, failure)
+
+
+def find_home(start: Path) -> Path:
+    """Return the store's folder: ``WARMCELL_HOME``, else the nearest ``.warmcell`` at or above
+    ``start``, else ``start/.warmcell``."""
+    named = os.environ.get("WARMCELL_HOME")
+    if named:
+        return Path(named).expanduser().absolute()
+    start = start.absolute()
+    for folder in (start, *start.parents):
+        if (folder / ".warmcell").is_dir():
+            return folder / ".warmcell"
+    return start / ".warmcell"

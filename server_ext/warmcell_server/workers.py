@@ -1,0 +1,63 @@
+"""Workers: the kernels that execute runs, as the host sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from warmcell import wire
+from warmcell.ids import now
+
+__all__ = ["Worker"]
+
+
+class Worker:
+    """One connected kernel. Belongs to the host's event loop."""
+
+    def __init__(self, hello: wire.Hello, transport: asyncio.Transport) -> None:
+        self.hello = hello
+        self.kernel_id = hello.kernel_id
+        self.notebook = hello.notebook
+        self.pid = hello.pid
+        self.connected_at = now()
+        self.vitals: wire.Vitals | None = None
+        self.vitals_at = 0
+        self.gone = False
+        self._transport = transport
+
+    def send(self, message: wire.ToWorker) -> None:
+        """Queue ``message`` for the kernel; lost without an error when the kernel is gone, as its
+        calls are then answered by the loss of the connection."""
+        if not self._transport.is_closing():
+            self._transport.write(wire.frame(message))
+
+    def label(self) -> str:
+        """Name the worker for people: its notebook, else its kernel."""
+        return self.notebook or f"kernel {self.kernel_id[:8]}"
+
+    def epitaph(self) -> str:
+        """Say what became of a worker whose connection ended."""
+        state = _process_state(self.pid)
+        if state in ("gone", "Z", "X"):
+            return f"The kernel of {self.label()} (process {self.pid}) died"
+        return f"The kernel of {self.label()} (process {self.pid}) closed its link"
+
+
+def _process_state(pid: int) -> str:
+    """Return the state letter of a process (proc(5)), "gone", or "" where it cannot be told."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        if Path("/proc/self").exists():
+            return "gone"
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return "gone"
+        except PermissionError:
+            pass
+        return ""
+    except OSError:
+        return "gone"
+    return stat.rpartition(")")[2].split()[0]
