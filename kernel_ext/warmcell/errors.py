@@ -67,6 +67,14 @@ class NameTaken(WarmcellError, RuntimeError):
 # -- call ------------------------------------------------------------------------------------
 
 
+class Unauthenticated(WarmcellError, PermissionError):
+    """A request carries no token, key or login, or one that is not valid."""
+
+
+class Forbidden(WarmcellError, PermissionError):
+    """A request comes from a known user, but may not do this, or not from there."""
+
+
 class NotFound(WarmcellError, LookupError):
     """No deployment, run, snapshot or artifact of that name or id."""
 
