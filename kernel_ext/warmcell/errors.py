@@ -188,3 +188,45 @@ class QueryError(WarmcellError, ValueError):
 
 class LinkError(WarmcellError, ConnectionError):
     """The connection between a kernel and its host failed."""
+
+
+# -- errors that come over HTTP or the link ----------------------------------------------------
+
+_BY_STATUS: dict[int, type[WarmcellError]] = {
+    400: BadRequest,
+    404: NotFound,
+    409: Conflict,
+    413: TooLarge,
+    415: UnsupportedMedia,
+    422: ParameterError,
+    429: QueueFull,
+    503: Unavailable,
+    504: RunTimedOut,
+}
+
+
+def error_from_problem(status: int, problem: object) -> WarmcellError:
+    """Return the error that a problem document (RFC 9457) stands for.
+
+    The last segment of its ``type`` is the error's class in kebab case, as
+    ``warmcell_server.problems`` writes it; an unknown one falls back to the status.
+    """
+    body = problem if isinstance(problem, dict) else {}
+    slug = str(body.get("type", "")).rpartition("/")[2].rpartition("#")[2].rpartition(":")[2]
+    name = "".join(part.capitalize() for part in slug.split("-"))
+    found = globals().get(name)
+    kind = found if isinstance(found, type) and issubclass(found, WarmcellError) else None
+    kind = kind or _BY_STATUS.get(status, RunError if body.get("run_id") else WarmcellError)
+    message = str(body.get("detail") or body.get("title") or f"The host answered {status}.")
+    keywords: dict[str, Any] = {"hint": body.get("hint")}
+    if issubclass(kind, RunError):
+        keywords |= {"run_id": body.get("run_id"), "step": body.get("step")}
+    elif issubclass(kind, ParameterError):
+        keywords |= {"errors": body.get("errors") or []}
+    elif issubclass(kind, QueueFull | Unavailable):
+        keywords |= {"retry_after": float(body.get("retry_after") or 1.0)}
+    elif issubclass(kind, NameTaken):
+        keywords |= {"holder": str(body.get("holder") or "")}
+    elif issubclass(kind, StoreTooNew):
+        keywords |= {"found": int(body.get("found") or 0), "known": int(body.get("known") or 0)}
+    return kind(message, **keywords)

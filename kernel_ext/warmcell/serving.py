@@ -1,0 +1,213 @@
+"""What this kernel serves: bindings of snapshots, and the calls that run on them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from warmcell import wire
+from warmcell.errors import OutputError, ParameterError
+from warmcell.ids import now
+from warmcell.records import ErrorInfo
+
+if TYPE_CHECKING:
+    from warmcell.pipelines import Pipeline
+    from warmcell.runner import CancelToken
+    from warmcell.schemas import ParameterModel
+
+__all__ = ["Binding", "Serving"]
+
+CLEANUP_SECONDS = 30.0
+UNKNOWN = 1.0                # prediction in seconds for a binding that was never called
+WEIGHT = 0.2                 # of the newest call in the running mean
+
+log = logging.getLogger("warmcell.serving")
+_encode = msgspec.json.Encoder().encode
+
+
+class Binding:
+    """A live snapshot of a pipeline: its rebuilt code, its state, and what it takes and gives."""
+
+    def __init__(
+        self,
+        key: str,
+        pipeline: Pipeline,
+        parameters: ParameterModel,
+        *,
+        state: object = None,
+        snapshot: int | None = None,
+    ) -> None:
+        self.key = key
+        self.pipeline = pipeline
+        self.parameters = parameters
+        self.state = state
+        self.snapshot = snapshot
+        self.predicted = UNKNOWN
+        self.calls = 0
+        self.dropped = False
+        self.idle = threading.Event()
+        self.idle.set()
+
+    def measured(self, seconds: float) -> None:
+        """Learn how long calls take. One long call makes the next ones be taken as long."""
+        mean = self.predicted
+        self.predicted = seconds if seconds > mean else mean + WEIGHT * (seconds - mean)
+        if self.calls <= 1 and mean == UNKNOWN:
+            self.predicted = seconds
+
+
+class Serving:
+    """All bindings of this kernel. All methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._bindings: dict[str, Binding] = {}
+        self._tokens: dict[str, CancelToken] = {}
+        self._overdue: set[str] = set()
+        self._lock = threading.Lock()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._bindings
+
+    def holds(self) -> bool:
+        """Whether anything is served."""
+        return bool(self._bindings)
+
+    def stuck(self) -> int:
+        """How many runs are past their deadline and have not returned."""
+        return len(self._overdue)
+
+    def add(self, binding: Binding) -> None:
+        """Hold a binding until it is dropped."""
+        self._bindings[binding.key] = binding
+
+    def predicted(self, key: str) -> float:
+        """How long a call of binding ``key`` is expected to take, in seconds."""
+        binding = self._bindings.get(key)
+        return 0.0 if binding is None else binding.predicted
+
+    # -- calls -------------------------------------------------------------------------------
+
+    def invoke(self, message: wire.Invoke) -> wire.Answer:
+        """Execute one call and return its finished answer; never raises."""
+        binding = self._bindings.get(message.key)
+        if binding is None:
+            error = ErrorInfo("RunLost", "The kernel no longer holds this snapshot.")
+            return wire.Answer(message.call, "lost", error=error)
+        began = time.perf_counter()
+        started = now()
+        with self._lock:
+            binding.calls += 1
+            binding.idle.clear()
+        try:
+            return self._execute(binding, message)
+        except Exception as error:
+            # The outermost edge of a call: whatever is wrong in here must reach the caller.
+            log.exception("Run %s ended by an error of Warmcell's own", message.run_id)
+            info = ErrorInfo(type(error).__name__, f"Warmcell failed: {error}")
+            return wire.Answer(
+                message.call, "failed", error=info, started_at=started, finished_at=now()
+            )
+        finally:
+            with self._lock:
+                binding.calls -= 1
+                if not binding.calls:
+                    binding.idle.set()
+            binding.measured(time.perf_counter() - began)
+
+    def _execute(self, binding: Binding, message: wire.Invoke) -> wire.Answer:
+        from warmcell.runner import CancelToken, execute
+        from warmcell.schemas import encode_outputs
+
+        parameters = binding.parameters
+        try:
+            arguments = parameters.validate_json(message.parameters)
+        except ParameterError as error:
+            return wire.Answer(
+                message.call,
+                "invalid",
+                error=ErrorInfo("ParameterError", error.message, hint=error.hint),
+                errors=error.errors,
+            )
+        used = parameters.dump(arguments)
+        token = self._tokens[message.run_id] = CancelToken()
+        try:
+            outcome = execute(
+                binding.pipeline,
+                arguments,
+                run_id=message.run_id,
+                run_name=message.run_name,
+                cancel=token,
+                state=binding.state,
+                keep=message.record,
+                deployment=message.deployment,
+                snapshot=binding.snapshot,
+            )
+        finally:
+            self._tokens.pop(message.run_id, None)
+            self._overdue.discard(message.run_id)
+        status, error, outputs = outcome.status, outcome.error, None
+        if status == "succeeded":
+            try:
+                outputs = encode_outputs(outcome.outputs)
+            except OutputError as failure:
+                status = "failed"
+                error = ErrorInfo("OutputError", failure.message, failure.step, hint=failure.hint)
+        return wire.Answer(
+            message.call,
+            status,
+            outputs,
+            used,
+            _encode(outcome.detail) if message.record else None,
+            error,
+            None,
+            outcome.started_at,
+            outcome.finished_at,
+        )
+
+    def cancel(self, run_id: str, reason: str) -> None:
+        """Stop a run as soon as its code allows it; unknown runs have already ended."""
+        token = self._tokens.get(run_id)
+        if token is not None:
+            if reason == "timed_out":
+                self._overdue.add(run_id)
+            token.cancel(reason)
+
+    def watch(self, run_id: str, token: CancelToken) -> None:
+        """Let a cancel of a batch run reach ``token``."""
+        self._tokens[run_id] = token
+
+    def unwatch(self, run_id: str) -> None:
+        """Forget the token of :meth:`watch`."""
+        self._tokens.pop(run_id, None)
+
+    # -- ends --------------------------------------------------------------------------------
+
+    def drop(self, key: str) -> None:
+        """Forget a binding and run its ``on_cleanup`` once its calls have ended."""
+        binding = self._bindings.pop(key, None)
+        if binding is None:
+            return
+        if not binding.idle.wait(CLEANUP_SECONDS):
+            log.warning("Calls of %s go on while its on_cleanup runs.", key)
+        clean_up(binding.pipeline)
+
+    def close(self) -> None:
+        """Drop everything."""
+        for key in list(self._bindings):
+            self.drop(key)
+
+
+def clean_up(pipeline: Pipeline) -> None:
+    """Run a pipeline's ``on_cleanup``; its error is logged, as nobody could handle it."""
+    hook: Any = pipeline.options.on_cleanup
+    if hook is None:
+        return
+    try:
+        hook()
+    except Exception:
+        log.exception("on_cleanup of pipeline '%s' failed", pipeline.name)
+
