@@ -1,0 +1,209 @@
+"""Deploying: from a pipeline in the notebook to a binding that answers calls.
+
+The order keeps what was served before until the new one works: check, capture, ``on_init``, claim
+the name, switch, and only then write the stored form, behind the answer.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import logging
+import platform
+import re
+import sys
+import threading
+from collections.abc import Collection, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from warmcell import wire
+from warmcell.deployment import Deployment
+from warmcell.errors import DeployError, InvalidName, UsageError, WarmcellError
+from warmcell.ids import new_id
+from warmcell.link import kernel
+from warmcell.schemas import output_schema, parameter_model
+from warmcell.serving import Binding, clean_up
+
+if TYPE_CHECKING:
+    from warmcell.pipelines import Pipeline
+    from warmcell.snapshots import Capture
+
+__all__ = ["SETTINGS", "deploy"]
+
+SETTINGS = ("concurrency", "max_queue", "timeout", "record")
+
+log = logging.getLogger("warmcell.deploying")
+
+
+def deploy(
+    pipeline: Pipeline,
+    name: str | None = None,
+    *,
+    deployment_name: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    overtake: bool = False,
+    copy: Collection[str] = (),
+    capture: Collection[str] = (),
+    **options: Any,
+) -> Deployment:
+    """Serve an immutable snapshot of ``pipeline`` as ``…/warmcell/{name}/invoke``.
+
+    Args:
+        name: 1 to 63 of a-z, 0-9, ``_`` and ``-``; the pipeline's own name by default.
+            ``deployment_name`` is ZenML's word for it.
+        settings: ``concurrency`` (calls at once), ``max_queue``, ``timeout`` (seconds) and
+            ``record`` ("all", "errors", "none" or a fraction); also as keywords, or as
+            ``{"deployment": {...}}``. They win over the pipeline's own.
+        overtake: take the name over from another notebook that serves it.
+        copy: names to freeze by copy that would be held by reference.
+        capture: names to take along that no code mentions (found by ``globals()``, say).
+
+    Raises:
+        DefinitionError: a parameter has no JSON form, or a step is unknown.
+        InvalidName, UsageError: a name or a setting that does not fit.
+        NameTaken: another notebook or host serves the name.
+        SnapshotError: something that the code needs cannot be captured.
+        DeployError: ``on_init`` raised.
+    """
+    from warmcell.snapshots import capture as take
+
+    name = _name(pipeline, deployment_name or name)
+    limits = _settings(pipeline, settings, options)
+    pipeline.check()
+    parameter_model(pipeline.function, pipeline.name, where=pipeline.source.place)
+    taken = take({"pipeline": pipeline}, copy=copy, extra=capture)
+    live = cast("Pipeline", taken.live["pipeline"])
+    parameters = parameter_model(live.function, live.name, where=pipeline.source.place)
+    binding = Binding(f"{name}:{new_id()}", live, parameters, state=_initialise(live))
+    here = kernel()
+    here.serving.add(binding)
+    body = wire.Deploy(
+        name=name,
+        pipeline=pipeline.name,
+        key=binding.key,
+        digest=taken.digest,
+        input_schema=_raw(parameters.json_schema()),
+        output_schema=_raw(output_schema(live.declared_outputs(), pipeline.name)),
+        steps=[step.name for step in live.steps],
+        source=msgspec.json.encode(_sources(pipeline)).decode(),
+        notes=list(taken.notes),
+        held=_raw(
+            [{"name": h.name, "path": h.path, "by": h.by, "type": h.type, "size": h.size,
+              "restorable": h.restorable} for h in taken.held]
+        ),
+        settings=limits,
+        stored="pending" if taken.restorable else "refused: it holds what cannot be stored",
+        overtake=overtake,
+    )
+    try:
+        deployed = here.announce(body)
+    except BaseException:
+        here.serving.drop(binding.key)
+        raise
+    binding.snapshot = deployed["snapshot"]
+    if deployed.get("stored") in (None, "pending"):
+        _store_behind(taken, deployed["pipeline"], deployed["snapshot"])
+    return Deployment(deployed)
+
+
+def _name(pipeline: Pipeline, name: str | None) -> str:
+    if name is None:
+        return re.sub(r"[^a-z0-9_-]+", "-", pipeline.name.lower()).strip("-_")[:63]
+    if not isinstance(name, str):
+        raise InvalidName(f"A deployment's name is text, not {type(name).__name__}.")
+    return name
+
+
+def _settings(
+    pipeline: Pipeline, settings: Mapping[str, Any] | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Merge the pipeline's settings, those given here and the keywords; unknown ones raise."""
+    merged: dict[str, Any] = {}
+    for source in (pipeline.options.settings, settings):
+        found: Any = dict(source or {})
+        nested = found.pop("deployment", {})
+        merged |= found | dict(nested)
+    merged |= options
+    for key in merged:
+        if key not in SETTINGS:
+            near = difflib.get_close_matches(key, SETTINGS, 1)
+            raise UsageError(
+                f"A deployment has no setting '{key}'.",
+                hint=f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(SETTINGS)}.",
+            )
+    return merged
+
+
+def _initialise(pipeline: Pipeline) -> object:
+    """Run ``on_init`` of the snapshot; its result is the state that steps see."""
+    hook = pipeline.options.on_init
+    if hook is None:
+        return None
+    try:
+        state = hook(**(pipeline.options.on_init_kwargs or {}))
+        if inspect.iscoroutine(state):
+            from warmcell.loop import run_coroutine
+
+            state = run_coroutine(state)
+    except Exception as error:
+        clean_up(pipeline)
+        raise DeployError(
+            f"on_init of pipeline '{pipeline.name}' raised {type(error).__name__}: {error}",
+            hint="Nothing was changed: what was served before is still served.",
+        ) from error
+    return state
+
+
+def _sources(pipeline: Pipeline) -> list[dict[str, Any]]:
+    """The cells and functions that a snapshot was made of."""
+    parts = [*pipeline.steps, pipeline]
+    return [
+        {
+            "name": part.name,
+            "kind": part.kind,
+            "source": part.source.text,
+            "cell": part.source.cell,
+        }
+        for part in parts
+    ]
+
+
+def _store_behind(taken: Capture, pipeline: str, number: int) -> None:
+    """Write the stored form in the background and tell the host how that went."""
+    here = kernel()
+    blobs = Path(here.status().blobs)
+
+    def write() -> None:
+        try:
+            form = taken.store(blobs)
+            stored = wire.Stored(form.status, _raw(form), _raw(environment()))
+        except (WarmcellError, OSError) as error:
+            stored = wire.Stored(f"refused: {error}", None, _raw(environment()))
+        try:
+            here.control("PATCH", f"api/v1/snapshots/{pipeline}/{number}", stored)
+        except WarmcellError as error:
+            log.warning("Snapshot %d of '%s' stays unstored: %s", number, pipeline, error)
+
+    threading.Thread(target=write, name="warmcell-store", daemon=True).start()
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """Python, platform and package versions of this kernel."""
+    from importlib.metadata import distributions
+
+    packages = {found.name: found.version for found in distributions()}
+    return {
+        "python": sys.version.split()[0],
+        "implementation": platform.python_implementation(),
+        "platform": platform.platform(),
+        "packages": dict(sorted(packages.items())),
+    }
+
+
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
