@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, TypeAlias
@@ -29,22 +30,31 @@ GraphLike: TypeAlias = Any
 
 def views(graph: GraphLike) -> list[NodeView]:
     """The nodes of ``graph`` in order, whatever form it has."""
-    nodes: Iterable[Any] = getattr(graph, "nodes", graph) or ()
-    if isinstance(nodes, Mapping):
-        nodes = nodes.values()
-    return [_view(node) for node in nodes]
+    nodes = list(getattr(graph, "nodes", graph) or ())
+    names = [node["step"] if isinstance(node, Mapping) else node.name for node in nodes]
+    return [_view(node, names) for node in nodes]
 
 
-def _view(node: Any) -> NodeView:
+def _view(node: Any, names: Sequence[str]) -> NodeView:
     if isinstance(node, NodeView):
         return node
-    if isinstance(node, Mapping):
-        upstream = tuple(node.get("upstream") or ())
-        inputs = node.get("inputs")
-        sources = inputs.values() if isinstance(inputs, Mapping) else ()
-        given = tuple(s for s in sources if isinstance(s, str) and s.startswith(INPUT_PREFIX))
-        return NodeView(str(node.get("step") or node.get("name")), upstream + given)
-    return NodeView(str(node.name), tuple(getattr(node, "upstream", ())))
+    record = (
+        node
+        if isinstance(node, Mapping)
+        else {
+            "step": node.name,
+            "upstream": [names[index] for index in node.upstream],
+            "inputs": node.inputs,
+        }
+    )
+    sources = (record.get("inputs") or {}).values()
+    given = tuple(INPUT_PREFIX + _parameter(s) for s in sources if s.startswith(INPUT_PREFIX))
+    return NodeView(str(record["step"]), tuple(record.get("upstream") or ()) + given)
+
+
+def _parameter(source: str) -> str:
+    """``customer`` of ``$customer.age`` or ``$customer[0]``: the whole parameter is the node."""
+    return re.split(r"[.\[]", source.removeprefix(INPUT_PREFIX), maxsplit=1)[0]
 
 
 def graph_svg(
