@@ -33,8 +33,8 @@ __all__ = ["Connection", "LinkStatus", "connect"]
 CONNECT_SECONDS = 10.0
 WATCHDOG_SECONDS = 0.004
 IDLE_SECONDS = 0.1
-SHORT = 0.002                 # a call predicted to take less than this stays on the reader, seconds
-SWITCH_INTERVAL = 0.0005      # of the GIL while this kernel serves: research in the design notes
+SHORT = 0.002  # a call predicted to take less than this stays on the reader, seconds
+SWITCH_INTERVAL = 0.0005  # of the GIL while this kernel serves: research in the design notes
 
 log = logging.getLogger("warmcell.link")
 
@@ -70,8 +70,8 @@ class Connection:
         self._write_lock = threading.Lock()
         self._lead_lock = threading.Lock()
         self._followers: list[threading.Semaphore] = []
-        self._term = 0                 # grows with each change of the leader
-        self._busy_since = 0.0         # when the leader began a call itself, 0 while it reads
+        self._term = 0  # grows with each change of the leader
+        self._busy_since = 0.0  # when the leader began a call itself, 0 while it reads
         self._served_at = 0.0
         self._active = threading.Event()
         self._requests = itertools.count(1)
@@ -309,9 +309,7 @@ def connect(
             connection.settimeout(CONNECT_SECONDS)
             connection.connect(target.path)
         else:
-            connection = socket.create_connection(
-                ("127.0.0.1", target.port or 0), CONNECT_SECONDS
-            )
+            connection = socket.create_connection(("127.0.0.1", target.port or 0), CONNECT_SECONDS)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except (OSError, msgspec.DecodeError) as error:
         raise LinkError(f"No Warmcell host answers at {file.name} ({error}).") from error

@@ -92,8 +92,17 @@ def deploy(
         source=msgspec.json.encode(_sources(pipeline)).decode(),
         notes=list(taken.notes),
         held=_raw(
-            [{"name": h.name, "path": h.path, "by": h.by, "type": h.type, "size": h.size,
-              "restorable": h.restorable} for h in taken.held]
+            [
+                {
+                    "name": h.name,
+                    "path": h.path,
+                    "by": h.by,
+                    "type": h.type,
+                    "size": h.size,
+                    "restorable": h.restorable,
+                }
+                for h in taken.held
+            ]
         ),
         settings=limits,
         stored="pending" if taken.restorable else "refused: it holds what cannot be stored",

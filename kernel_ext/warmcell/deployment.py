@@ -92,12 +92,13 @@ class Deployment:
         """Return a shell command that calls the deployment."""
         body = json.dumps({"parameters": parameters}).replace("'", "'\\''")
         return (
-            f"curl -X POST {self.invoke_url} -H \"Authorization: token $TOKEN\" "
+            f'curl -X POST {self.invoke_url} -H "Authorization: token $TOKEN" '
             f"-H 'Content-Type: application/json' -d '{body}'"
         )
 
     def __repr__(self) -> str:
-        return f"<deployment {self.name}: snapshot {self.snapshot} of {self.pipeline} at {self.url}>"
+        what = f"snapshot {self.snapshot} of {self.pipeline}"
+        return f"<deployment {self.name}: {what} at {self.url}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         from warmcell_widgets import render

@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 
 from warmcell import wire
-from warmcell.errors import LinkError, StoreFull, WarmcellError, error_from_problem
 from warmcell.connection import Connection, LinkStatus, connect
+from warmcell.errors import LinkError, StoreFull, WarmcellError, error_from_problem
 from warmcell.records import RunDetail, RunRecord
 from warmcell.serving import Serving
 
@@ -37,7 +37,7 @@ class Kernel:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.serving = Serving()
-        self.notice: str | None = None      # one line for the user, when a host was started here
+        self.notice: str | None = None  # one line for the user, when a host was started here
         self._announced: dict[str, wire.Deploy] = {}
         self._lock = threading.RLock()
         self._link: Connection | None = None
@@ -99,9 +99,7 @@ class Kernel:
     def _ended(self) -> None:
         """The link closed by itself: reconnect when there is something to serve."""
         if not self._closing and self.serving.holds():
-            threading.Thread(
-                target=self._reconnect, name="warmcell-reconnect", daemon=True
-            ).start()
+            threading.Thread(target=self._reconnect, name="warmcell-reconnect", daemon=True).start()
 
     def _reconnect(self) -> None:
         pause, until = 0.1, time.monotonic() + RECONNECT_SECONDS

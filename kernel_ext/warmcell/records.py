@@ -108,15 +108,15 @@ class SnapshotRecord(msgspec.Struct, omit_defaults=True):
     created_at: int
     input_schema: msgspec.Raw
     output_schema: msgspec.Raw
-    source: str = ""                       # JSON text: [{"name", "kind", "source", "cell"}]
+    source: str = ""  # JSON text: [{"name", "kind", "source", "cell"}]
     notes: list[str] = []
-    held: msgspec.Raw | None = None        # JSON: [{"name", "by": "copy"|"reference", "size", ...}]
+    held: msgspec.Raw | None = None  # JSON: [{"name", "by": "copy"|"reference", "size", ...}]
     environment: msgspec.Raw | None = None
     settings: msgspec.Raw | None = None
     notebook: str | None = None
     user: str | None = None
-    stored: str = "pending"                # pending | stored | refused: reason
-    manifest: msgspec.Raw | None = None    # where the stored form's bytes are
+    stored: str = "pending"  # pending | stored | refused: reason
+    manifest: msgspec.Raw | None = None  # where the stored form's bytes are
 
 
 class DeploymentRecord(msgspec.Struct, omit_defaults=True):
@@ -141,7 +141,7 @@ class RunEntry(msgspec.Struct, tag_field="entry", tag="run", omit_defaults=True)
     """A state of a run, with the parts that are new."""
 
     run: RunRecord
-    detail: msgspec.Raw | None = None      # JSON of RunDetail, opaque to the host
+    detail: msgspec.Raw | None = None  # JSON of RunDetail, opaque to the host
 
 
 class DetailEntry(msgspec.Struct, tag_field="entry", tag="detail"):

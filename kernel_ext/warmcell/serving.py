@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Binding", "Serving"]
 
 CLEANUP_SECONDS = 30.0
-UNKNOWN = 1.0                # prediction in seconds for a binding that was never called
-WEIGHT = 0.2                 # of the newest call in the running mean
+UNKNOWN = 1.0  # prediction in seconds for a binding that was never called
+WEIGHT = 0.2  # of the newest call in the running mean
 
 log = logging.getLogger("warmcell.serving")
 _encode = msgspec.json.Encoder().encode
@@ -125,12 +125,12 @@ class Serving:
         parameters = binding.parameters
         try:
             arguments = parameters.validate_json(message.parameters)
-        except ParameterError as error:
+        except ParameterError as misfit:
             return wire.Answer(
                 message.call,
                 "invalid",
-                error=ErrorInfo("ParameterError", error.message, hint=error.hint),
-                errors=error.errors,
+                error=ErrorInfo("ParameterError", misfit.message, hint=misfit.hint),
+                errors=misfit.errors,
             )
         used = parameters.dump(arguments)
         token = self._tokens[message.run_id] = CancelToken()
@@ -210,4 +210,3 @@ def clean_up(pipeline: Pipeline) -> None:
         hook()
     except Exception:
         log.exception("on_cleanup of pipeline '%s' failed", pipeline.name)
-

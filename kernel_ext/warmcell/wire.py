@@ -34,11 +34,11 @@ class Welcome(msgspec.Struct, tag="welcome"):
 
     protocol: int
     host_id: str
-    mode: str                    # "server" | "embedded"
+    mode: str  # "server" | "embedded"
     url: str
-    base_path: str               # path of ``url``, for pages of the same origin
-    home: str                    # folder of the store
-    blobs: str                   # folder of the blobs
+    base_path: str  # path of ``url``, for pages of the same origin
+    home: str  # folder of the store
+    blobs: str  # folder of the blobs
     pid: int
 
 
@@ -65,12 +65,12 @@ class Answer(msgspec.Struct, tag="answer", omit_defaults=True):
     """How a call ended. ``outputs``, ``parameters`` and ``detail`` are finished JSON."""
 
     call: int
-    status: str                  # a terminal Status, or "invalid" when the parameters do not fit
+    status: str  # a terminal Status, or "invalid" when the parameters do not fit
     outputs: bytes | None = None
     parameters: bytes | None = None
     detail: bytes | None = None
     error: ErrorInfo | None = None
-    errors: list[dict[str, str]] | None = None    # of "invalid": pointer, message, type
+    errors: list[dict[str, str]] | None = None  # of "invalid": pointer, message, type
     started_at: int = 0
     finished_at: int = 0
 
@@ -132,8 +132,8 @@ ToHost: TypeAlias = Hello | Answer | Progress | Request | Vitals
 ToWorker: TypeAlias = Welcome | Refused | Invoke | Cancel | Drop | Reply
 
 _encoder = msgspec.msgpack.Encoder()
-_for_host = msgspec.msgpack.Decoder(ToHost)
-_for_worker = msgspec.msgpack.Decoder(ToWorker)
+_for_host: msgspec.msgpack.Decoder[ToHost] = msgspec.msgpack.Decoder(ToHost)
+_for_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
 
 
 def frame(message: ToHost | ToWorker) -> bytearray:
@@ -162,8 +162,8 @@ class Connection(msgspec.Struct, omit_defaults=True):
 
     host_id: str
     pid: int
-    path: str | None = None      # a Unix socket
-    port: int | None = None      # else TCP on 127.0.0.1, with ``secret``
+    path: str | None = None  # a Unix socket
+    port: int | None = None  # else TCP on 127.0.0.1, with ``secret``
     secret: str | None = None
 
 
@@ -184,7 +184,7 @@ class Deploy(msgspec.Struct, omit_defaults=True):
     notebook: str | None = None
     stored: str = "pending"
     overtake: bool = False
-    reattach: bool = False       # the same binding again, after the link was lost
+    reattach: bool = False  # the same binding again, after the link was lost
 
 
 class Stored(msgspec.Struct, omit_defaults=True):

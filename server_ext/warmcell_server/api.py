@@ -21,6 +21,7 @@ from warmcell.errors import BadRequest, Conflict, NotFound, UsageError, Warmcell
 from warmcell.ids import now
 from warmcell.records import DeploymentEntry, SnapshotEntry, SnapshotRecord
 from warmcell_server import problems
+from warmcell_server.deployments import micros
 from warmcell_server.dispatcher import conflict_if_ended
 from warmcell_server.invocation import invoke_json
 from warmcell_server.workers import Worker
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Api", "Call"]
 
 LONGEST_WAIT = 30.0
-CHANGE_INTERVAL = 0.25       # seconds between two answers about changes, at least
+CHANGE_INTERVAL = 0.25  # seconds between two answers about changes, at least
 RUN_FILTERS = frozenset(
     {"limit", "before", "pipeline", "deployment", "snapshot", "status", "trigger", "since", "until"}
 )
@@ -162,7 +163,7 @@ async def _changes(api: Api, call: Call) -> Result:
         try:
             if store.version <= since:
                 await asyncio.wait_for(changed.wait(), wait)
-                await asyncio.sleep(CHANGE_INTERVAL)     # gather a burst into one answer
+                await asyncio.sleep(CHANGE_INTERVAL)  # gather a burst into one answer
         except TimeoutError:
             pass
         finally:
@@ -281,9 +282,7 @@ async def _stored(api: Api, call: Call) -> Result:
 
 
 def _snapshot_record(known: dict[str, Any]) -> SnapshotRecord:
-    from warmcell_server.deployments import _micros
-
-    known["created_at"] = _micros(known["created_at"])
+    known["created_at"] = micros(known["created_at"])
     return SnapshotRecord(**known)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import random
 import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,53 +20,23 @@ from warmcell.errors import (
     NameTaken,
     NotFound,
     Unavailable,
-    UsageError,
 )
 from warmcell.ids import now, rfc3339
 from warmcell.records import DeploymentRecord, SnapshotRecord
+from warmcell_server.limits import Limits, limits_of
 from warmcell_server.workers import Worker
 
 if TYPE_CHECKING:
     from warmcell_server.dispatcher import Pending, Waiting
     from warmcell_server.store import Store
 
-__all__ = ["RESERVED", "Binding", "Deployment", "Deployments", "Limits"]
+__all__ = ["RESERVED", "Binding", "Deployment", "Deployments", "check_name", "micros"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 RESERVED = frozenset({"api", "static", "mcp", "docs", "metrics"})
 KEPT_WARM = 3
 
 log = logging.getLogger("warmcell.deployments")
-
-
-class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What a deployment may use, and what of it is recorded.
-
-    ``timeout`` is in seconds. ``record`` is "all", "errors", "none" or the fraction of the
-    successful runs to keep; failures are kept with a fraction too.
-    """
-
-    concurrency: int = 32
-    max_queue: int = 256
-    timeout: float = 600.0
-    record: str | float = "all"
-
-    def __post_init__(self) -> None:
-        if self.concurrency < 1 or self.max_queue < 0 or not self.timeout > 0:
-            raise ValueError("concurrency >= 1, max_queue >= 0 and timeout > 0 are required")
-        known = self.record in ("all", "errors", "none")
-        if not known and not (isinstance(self.record, float | int) and 0 <= self.record <= 1):
-            raise ValueError('record is "all", "errors", "none" or a fraction from 0 to 1')
-
-    def keeps(self, status: str) -> bool:
-        """Whether a run that ended so is recorded."""
-        if self.record == "all":
-            return True
-        if self.record == "none":
-            return False
-        if status != "succeeded":
-            return True
-        return self.record != "errors" and random.random() < float(self.record)
 
 
 @dataclass(eq=False)
@@ -97,7 +67,7 @@ class Deployment:
     settings: dict[str, Any] = field(default_factory=dict)
     steps: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    held: msgspec.Raw = msgspec.Raw(b"[]")
+    held: msgspec.Raw = field(default_factory=lambda: msgspec.Raw(b"[]"))
     notebook: str | None = None
     user: str | None = None
     stored: str = "pending"
@@ -241,8 +211,8 @@ class Deployments:
                 digest=snapshot.get("digest", ""),
                 input_schema=_raw(snapshot.get("input_schema") or {}),
                 output_schema=_raw(snapshot.get("output_schema") or {}),
-                created_at=_micros(row["created_at"]),
-                updated_at=_micros(row["updated_at"]),
+                created_at=micros(row["created_at"]),
+                updated_at=micros(row["updated_at"]),
                 limits=limits_of(settings),
                 settings=settings,
                 steps=[part["name"] for part in _parts(snapshot) if part.get("kind") == "step"],
@@ -423,15 +393,6 @@ def check_name(name: str) -> None:
         )
 
 
-def limits_of(settings: dict[str, Any]) -> Limits:
-    """Read the limits among a deployment's settings; other settings are not looked at here."""
-    known = {name: settings[name] for name in Limits.__struct_fields__ if name in settings}
-    try:
-        return msgspec.convert(known, Limits)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"A setting of the deployment does not fit: {error}.") from error
-
-
 def _raw(value: object) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(value))
 
@@ -442,11 +403,9 @@ def _parts(snapshot: dict[str, Any]) -> list[dict[str, Any]]:
     return parts
 
 
-def _micros(value: object) -> int:
+def micros(value: object) -> int:
+    """Read a time of the store, RFC 3339 or microseconds, as microseconds."""
     if isinstance(value, int):
         return value
-    from datetime import datetime
-
     moment = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
     return int(moment.timestamp() * 1_000_000)
-

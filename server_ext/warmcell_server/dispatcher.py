@@ -24,7 +24,7 @@ from warmcell_server.workers import Worker
 __all__ = ["CallResult", "Dispatcher", "Pending", "Waiting"]
 
 SWEEP_SECONDS = 0.25
-SHOW_RUNNING_AFTER = 1_000_000      # microseconds until a call in flight is shown in the history
+SHOW_RUNNING_AFTER = 1_000_000  # microseconds until a call in flight is shown in the history
 
 log = logging.getLogger("warmcell.dispatcher")
 _encode = msgspec.json.Encoder().encode
@@ -138,8 +138,17 @@ class Dispatcher:
         if len(deployment.running) < limits.concurrency:
             self._send(
                 Pending(
-                    deployment, binding, new_id(), run_name, parameters, user, trigger,
-                    moment, moment, deadline, future,
+                    deployment,
+                    binding,
+                    new_id(),
+                    run_name,
+                    parameters,
+                    user,
+                    trigger,
+                    moment,
+                    moment,
+                    deadline,
+                    future,
                 )
             )
         elif len(deployment.queue) < limits.max_queue:
@@ -179,12 +188,20 @@ class Dispatcher:
             if binding is None:
                 break
             waiting = deployment.queue.popleft()
-            if waiting.future.done():       # its caller left
+            if waiting.future.done():  # its caller left
                 continue
             self._send(
                 Pending(
-                    deployment, binding, waiting.run_id, waiting.run_name, waiting.parameters,
-                    waiting.user, waiting.trigger, waiting.created_at, now(), waiting.deadline,
+                    deployment,
+                    binding,
+                    waiting.run_id,
+                    waiting.run_name,
+                    waiting.parameters,
+                    waiting.user,
+                    waiting.trigger,
+                    waiting.created_at,
+                    now(),
+                    waiting.deadline,
                     waiting.future,
                 )
             )
@@ -196,8 +213,16 @@ class Dispatcher:
         pending = self._pending.pop(answer.call, None)
         if pending is not None:
             self._end(
-                answer.call, pending, answer.status, answer.outputs, answer.parameters,
-                answer.detail, answer.error, answer.errors, answer.started_at, answer.finished_at,
+                answer.call,
+                pending,
+                answer.status,
+                answer.outputs,
+                answer.parameters,
+                answer.detail,
+                answer.error,
+                answer.errors,
+                answer.started_at,
+                answer.finished_at,
             )
 
     def _end(
@@ -256,9 +281,17 @@ class Dispatcher:
             else:
                 pending.future.set_result(
                     CallResult(
-                        pending.run_id, pending.run_name, status, outputs, parameters, error,
-                        errors, (finished_at - started_at) / 1_000_000, deployment.name,
-                        binding.body.pipeline, binding.snapshot,
+                        pending.run_id,
+                        pending.run_name,
+                        status,
+                        outputs,
+                        parameters,
+                        error,
+                        errors,
+                        (finished_at - started_at) / 1_000_000,
+                        deployment.name,
+                        binding.body.pipeline,
+                        binding.snapshot,
                         f"{binding.body.pipeline}@{binding.snapshot}",
                     )
                 )
@@ -290,12 +323,20 @@ class Dispatcher:
         moment = now()
         if deployment.limits.keeps(status):
             record = RunRecord(
-                run_id=waiting.run_id, pipeline=deployment.pipeline,
+                run_id=waiting.run_id,
+                pipeline=deployment.pipeline,
                 status=status,  # type: ignore[arg-type]
-                created_at=waiting.created_at, trigger=waiting.trigger, run_name=waiting.run_name,
-                deployment=deployment.name, snapshot=deployment.snapshot, finished_at=moment,
-                parameters=_storable(deployment, waiting.parameters), error=error,
-                notebook=deployment.notebook, user=waiting.user, host_id=self._host_id,
+                created_at=waiting.created_at,
+                trigger=waiting.trigger,
+                run_name=waiting.run_name,
+                deployment=deployment.name,
+                snapshot=deployment.snapshot,
+                finished_at=moment,
+                parameters=_storable(deployment, waiting.parameters),
+                error=error,
+                notebook=deployment.notebook,
+                user=waiting.user,
+                host_id=self._host_id,
             )
             try:
                 self._store.append(RunEntry(record))
@@ -304,8 +345,17 @@ class Dispatcher:
         if not waiting.future.done():
             waiting.future.set_result(
                 CallResult(
-                    waiting.run_id, waiting.run_name, status, None, None, error, None, 0.0,
-                    deployment.name, deployment.pipeline, deployment.snapshot,
+                    waiting.run_id,
+                    waiting.run_name,
+                    status,
+                    None,
+                    None,
+                    error,
+                    None,
+                    0.0,
+                    deployment.name,
+                    deployment.pipeline,
+                    deployment.snapshot,
                     deployment.snapshot_id,
                 )
             )
@@ -381,7 +431,9 @@ class Dispatcher:
                 for waiting in [w for w in deployment.queue if moment > w.deadline]:
                     deployment.queue.remove(waiting)
                     self._end_waiting(
-                        deployment, waiting, "timed_out",
+                        deployment,
+                        waiting,
+                        "timed_out",
                         "The deadline passed while the call waited in the queue.",
                     )
 
@@ -398,13 +450,20 @@ class Dispatcher:
             return
         pending.shown = True
         record = RunRecord(
-            run_id=pending.run_id, pipeline=pending.binding.body.pipeline, status="running",
-            created_at=pending.created_at, trigger=pending.trigger, run_name=pending.run_name,
-            deployment=pending.deployment.name, snapshot=pending.binding.snapshot,
+            run_id=pending.run_id,
+            pipeline=pending.binding.body.pipeline,
+            status="running",
+            created_at=pending.created_at,
+            trigger=pending.trigger,
+            run_name=pending.run_name,
+            deployment=pending.deployment.name,
+            snapshot=pending.binding.snapshot,
             started_at=pending.sent_at,
             parameters=_storable(pending.deployment, pending.parameters),
-            notebook=pending.binding.worker.notebook, kernel_id=pending.binding.worker.kernel_id,
-            user=pending.user, host_id=self._host_id,
+            notebook=pending.binding.worker.notebook,
+            kernel_id=pending.binding.worker.kernel_id,
+            user=pending.user,
+            host_id=self._host_id,
         )
         try:
             self._store.append(RunEntry(record))

@@ -166,4 +166,3 @@ def application(host: Host, token: str) -> web.Application:
         "log_function": lambda handler: None,
     }
     return web.Application(routes("/"), **settings)
-

@@ -128,9 +128,7 @@ def failure(result: CallResult) -> WarmcellError:
     return kind(message, run_id=result.run_id, step=error.step, hint=error.hint)
 
 
-async def invoke_json(
-    host: Host, name: str, body: bytes, *, user: str | None
-) -> tuple[int, Any]:
+async def invoke_json(host: Host, name: str, body: bytes, *, user: str | None) -> tuple[int, Any]:
     """Invoke a deployment and wait for its end: the plain JSON form of the call."""
     found = envelope(body)
     result = await host.dispatcher.call(

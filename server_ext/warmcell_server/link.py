@@ -73,9 +73,7 @@ class LinkServer:
             self.secret = secrets.token_urlsafe(32)
             self._server = await loop.create_server(lambda: _WorkerProtocol(self), "127.0.0.1", 0)
             port = self._server.sockets[0].getsockname()[1]
-            connection = wire.Connection(
-                self.host_id, os.getpid(), port=port, secret=self.secret
-            )
+            connection = wire.Connection(self.host_id, os.getpid(), port=port, secret=self.secret)
         self.connection_file = self._write(connection)
         return self.connection_file
 

@@ -1,0 +1,51 @@
+"""Limits of a deployment: how much runs and waits at once, how long, and what is recorded."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import msgspec
+
+from warmcell.errors import UsageError
+
+__all__ = ["Limits", "limits_of"]
+
+
+class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a deployment may use, and what of it is recorded.
+
+    ``timeout`` is in seconds. ``record`` is "all", "errors", "none" or the fraction of the
+    successful runs to keep; failures are kept with a fraction too.
+    """
+
+    concurrency: int = 32
+    max_queue: int = 256
+    timeout: float = 600.0
+    record: str | float = "all"
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1 or self.max_queue < 0 or not self.timeout > 0:
+            raise ValueError("concurrency >= 1, max_queue >= 0 and timeout > 0 are required")
+        known = self.record in ("all", "errors", "none")
+        if not known and not (isinstance(self.record, float | int) and 0 <= self.record <= 1):
+            raise ValueError('record is "all", "errors", "none" or a fraction from 0 to 1')
+
+    def keeps(self, status: str) -> bool:
+        """Whether a run that ended so is recorded."""
+        if self.record == "all":
+            return True
+        if self.record == "none":
+            return False
+        if status != "succeeded":
+            return True
+        return self.record != "errors" and random.random() < float(self.record)  # noqa: S311
+
+
+def limits_of(settings: dict[str, Any]) -> Limits:
+    """Read the limits among a deployment's settings; other settings are not looked at here."""
+    known = {name: settings[name] for name in Limits.__struct_fields__ if name in settings}
+    try:
+        return msgspec.convert(known, Limits)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"A setting of the deployment does not fit: {error}.") from error
