@@ -1,0 +1,1 @@
+"""The report that ``python3 dev.py bench`` writes."""

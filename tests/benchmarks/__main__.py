@@ -1,0 +1,54 @@
+"""``python3 dev.py bench``: measure, and print the report as Markdown."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.benchmarks import http_calls, notebook
+from tests.benchmarks.report import machine
+from tests.support.jupyter import JupyterServer
+
+PARTS = ("http", "steps", "deploys", "memory")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="dev.py bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the HTTP comparison")
+    parser.add_argument("--requests", type=int, default=2000, help="requests on one connection")
+    parser.add_argument("--connections", type=int, default=16)
+    given = parser.parse_args()
+    parts = given.parts or PARTS
+    unknown = set(parts) - set(PARTS)
+    if unknown:
+        parser.error(f"unknown part: {', '.join(sorted(unknown))}")
+
+    sys.stdout.write(f"## Benchmarks\n\n{machine()}\n")
+    for part in parts:
+        sys.stderr.write(f"measuring: {part}\n")
+        with tempfile.TemporaryDirectory() as folder:
+            server = JupyterServer(Path(folder) / "root", Path(folder))
+            try:
+                server.start()
+                match part:
+                    case "http":
+                        text = http_calls.measure(
+                            server, given.rounds, given.requests, given.connections
+                        )
+                    case "steps":
+                        text = notebook.steps(server)
+                    case "deploys":
+                        text = notebook.deploys(server)
+                    case _:
+                        text = notebook.memory(server)
+            finally:
+                server.stop()
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
