@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,145 +19,22 @@ from warmcell.errors import (
     NotFound,
     Unavailable,
 )
-from warmcell.ids import now, rfc3339
+from warmcell.ids import now
 from warmcell.records import DeploymentRecord, SnapshotRecord
+from warmcell_server.deployment import Deployment
 from warmcell_server.limits import Limits, limits_of
-from warmcell_server.workers import Worker
+from warmcell_server.workers import Binding, Worker
 
 if TYPE_CHECKING:
-    from warmcell_server.dispatcher import Pending, Waiting
     from warmcell_server.store import Store
 
-__all__ = ["RESERVED", "Binding", "Deployment", "Deployments", "check_name", "micros"]
+__all__ = ["RESERVED", "Deployments", "check_name", "micros"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 RESERVED = frozenset({"api", "static", "mcp", "docs", "metrics"})
 KEPT_WARM = 3
 
 log = logging.getLogger("warmcell.deployments")
-
-
-@dataclass(eq=False)
-class Binding:
-    """A snapshot held warm by a worker under ``key``."""
-
-    key: str
-    snapshot: int
-    worker: Worker
-    body: wire.Deploy
-    in_flight: int = 0
-    retired: bool = False
-
-
-@dataclass(eq=False)
-class Deployment:
-    """A name and what it serves now. ``binding`` is None while no worker holds the snapshot."""
-
-    name: str
-    pipeline: str
-    snapshot: int
-    digest: str
-    input_schema: msgspec.Raw
-    output_schema: msgspec.Raw
-    created_at: int
-    updated_at: int
-    limits: Limits = field(default_factory=Limits)
-    settings: dict[str, Any] = field(default_factory=dict)
-    steps: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    held: msgspec.Raw = field(default_factory=lambda: msgspec.Raw(b"[]"))
-    notebook: str | None = None
-    user: str | None = None
-    stored: str = "pending"
-    binding: Binding | None = None
-    reason: str = ""
-    warm: list[Binding] = field(default_factory=list)
-    running: dict[int, Pending] = field(default_factory=dict)
-    queue: deque[Waiting] = field(default_factory=deque)
-    total_runs: int = 0
-    failed_runs: int = 0
-    last_run_at: int | None = None
-
-    @property
-    def snapshot_id(self) -> str:
-        return f"{self.pipeline}@{self.snapshot}"
-
-    @property
-    def ready(self) -> bool:
-        return self.binding is not None
-
-    @property
-    def state(self) -> str:
-        return "serving" if self.binding is not None else "detached"
-
-    @property
-    def has_secrets(self) -> bool:
-        """Whether the signature has a secret: pydantic marks those ``writeOnly``."""
-        return b'"writeOnly"' in bytes(self.input_schema)
-
-    @property
-    def in_flight(self) -> int:
-        return len(self.running)
-
-    @property
-    def queued(self) -> int:
-        return len(self.queue)
-
-    @property
-    def vitals(self) -> wire.Vitals | None:
-        return self.binding.worker.vitals if self.binding is not None else None
-
-    def record(self, host_id: str, state: str | None = None) -> DeploymentRecord:
-        """The deployment as the store keeps it."""
-        return DeploymentRecord(
-            name=self.name,
-            pipeline=self.pipeline,
-            snapshot=self.snapshot,
-            state=state or self.state,
-            created_at=self.created_at,
-            updated_at=self.updated_at,
-            host_id=host_id,
-            settings=msgspec.Raw(msgspec.json.encode(self.settings)),
-            notebook=self.notebook,
-            user=self.user,
-        )
-
-    def describe(self, url: str) -> dict[str, Any]:
-        """The deployment as the control plane shows it."""
-        vitals = self.vitals
-        return {
-            "name": self.name,
-            "pipeline": self.pipeline,
-            "snapshot": self.snapshot,
-            "snapshot_id": self.snapshot_id,
-            "state": self.state,
-            "ready": self.ready,
-            "reason": self.reason,
-            "url": f"{url}{self.name}/",
-            "invoke_url": f"{url}{self.name}/invoke",
-            "created_at": rfc3339(self.created_at),
-            "updated_at": rfc3339(self.updated_at),
-            "in_flight": self.in_flight,
-            "queued": self.queued,
-            "total_runs": self.total_runs,
-            "failed_runs": self.failed_runs,
-            "last_run_at": rfc3339(self.last_run_at) if self.last_run_at else None,
-            "steps": self.steps,
-            "notes": self.notes,
-            "held": self.held,
-            "settings": self.settings,
-            "warm": sorted({binding.snapshot for binding in self.warm}),
-            "worker": self.binding.worker.label() if self.binding else None,
-            "worker_pid": self.binding.worker.pid if self.binding else None,
-            "lag": vitals.lag if vitals else None,
-            "rss": vitals.rss if vitals else None,
-            "stuck": vitals.stuck if vitals else 0,
-            "notebook": self.notebook,
-            "user": self.user,
-            "stored": self.stored,
-            "input_schema": self.input_schema,
-            "output_schema": self.output_schema,
-        }
 
 
 class Deployments:

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 
 import msgspec
 
 from warmcell import wire
 from warmcell.errors import Conflict, NotFound, QueueFull, StoreFull, Unavailable
 from warmcell.ids import new_id, now
-from warmcell.records import TERMINAL, DetailEntry, ErrorInfo, RunEntry, RunRecord
-from warmcell_server.deployments import Binding, Deployment, Deployments
+from warmcell.records import TERMINAL, ErrorInfo, RunEntry, RunRecord
+from warmcell_server.batch import BatchRuns
+from warmcell_server.calls import CallResult, Pending, Waiting
+from warmcell_server.deployment import Deployment
+from warmcell_server.deployments import Deployments
 from warmcell_server.store import Store
 from warmcell_server.workers import Worker
 
-__all__ = ["CallResult", "Dispatcher", "Pending", "Waiting"]
+__all__ = ["CallResult", "Dispatcher"]
 
 SWEEP_SECONDS = 0.25
 SHOW_RUNNING_AFTER = 1_000_000  # microseconds until a call in flight is shown in the history
@@ -30,66 +32,16 @@ log = logging.getLogger("warmcell.dispatcher")
 _encode = msgspec.json.Encoder().encode
 
 
-class CallResult(msgspec.Struct):
-    """How a call ended. ``status`` is a terminal one, or "invalid" when the parameters do not fit
-    the signature. ``outputs`` and ``parameters`` are JSON; ``execution_time`` is in seconds."""
-
-    run_id: str
-    run_name: str | None
-    status: str
-    outputs: bytes | None
-    parameters: bytes | None
-    error: ErrorInfo | None
-    errors: list[dict[str, str]] | None
-    execution_time: float
-    deployment: str
-    pipeline: str
-    snapshot: int
-    snapshot_id: str
-
-
-@dataclass(eq=False, slots=True)
-class Pending:
-    """A call that a worker executes."""
-
-    deployment: Deployment
-    binding: Binding
-    run_id: str
-    run_name: str | None
-    parameters: bytes
-    user: str | None
-    trigger: str
-    created_at: int
-    sent_at: int
-    deadline: int
-    future: asyncio.Future[CallResult]
-    shown: bool = False
-
-
-@dataclass(eq=False, slots=True)
-class Waiting:
-    """A call that waits for a place."""
-
-    run_id: str
-    run_name: str | None
-    parameters: bytes
-    user: str | None
-    trigger: str
-    created_at: int
-    deadline: int
-    future: asyncio.Future[CallResult]
-
-
 class Dispatcher:
     """Sends calls to workers. Belongs to the host's event loop."""
 
     def __init__(self, store: Store, deployments: Deployments, host_id: str) -> None:
+        self.batch = BatchRuns(store, host_id)
         self._store = store
         self._deployments = deployments
         self._host_id = host_id
         self._pending: dict[int, Pending] = {}
-        self._started: dict[str, tuple[Worker, RunRecord]] = {}
-        self._call = 0
+        self._last_call = 0
         self._draining = False
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -97,7 +49,7 @@ class Dispatcher:
         """Begin to watch deadlines."""
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
 
-    # -- calls -------------------------------------------------------------------------------
+    # -- admission ---------------------------------------------------------------------------
 
     def call(
         self,
@@ -123,8 +75,7 @@ class Dispatcher:
         deployment = self._deployments.get(name)
         if self._draining:
             raise Unavailable("The server is shutting down.", retry_after=5)
-        binding = deployment.binding
-        if binding is None:
+        if deployment.binding is None:
             raise Unavailable(
                 f"Deployment '{name}' has no worker now. {deployment.reason}", retry_after=5
             )
@@ -133,220 +84,129 @@ class Dispatcher:
             self._store.admit()
         moment = now()
         seconds = limits.timeout if timeout is None else min(timeout, limits.timeout)
-        deadline = moment + int(seconds * 1_000_000)
-        future: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
+        call = Waiting(
+            new_id(),
+            run_name,
+            parameters,
+            user,
+            trigger,
+            moment,
+            moment + int(seconds * 1_000_000),
+            asyncio.get_running_loop().create_future(),
+        )
         if len(deployment.running) < limits.concurrency:
-            self._send(
-                Pending(
-                    deployment,
-                    binding,
-                    new_id(),
-                    run_name,
-                    parameters,
-                    user,
-                    trigger,
-                    moment,
-                    moment,
-                    deadline,
-                    future,
-                )
-            )
+            self._send(Pending(call, deployment, deployment.binding, moment))
         elif len(deployment.queue) < limits.max_queue:
-            deployment.queue.append(
-                Waiting(new_id(), run_name, parameters, user, trigger, moment, deadline, future)
-            )
+            deployment.queue.append(call)
         else:
             raise QueueFull(
                 f"Deployment '{name}' has {limits.concurrency} calls running and "
                 f"{limits.max_queue} waiting, which is its limit.",
                 hint="Try again later, or raise max_queue or concurrency in its settings.",
             )
-        return future
+        return call.future
 
     def _send(self, pending: Pending) -> None:
-        self._call = call = self._call + 1
-        self._pending[call] = pending
-        pending.deployment.running[call] = pending
-        pending.binding.in_flight += 1
-        pending.binding.worker.send(
+        self._last_call = number = self._last_call + 1
+        self._pending[number] = pending
+        call, deployment, binding = pending.call, pending.deployment, pending.binding
+        deployment.running[number] = pending
+        binding.in_flight += 1
+        binding.worker.send(
             wire.Invoke(
-                call,
-                pending.binding.key,
-                pending.run_id,
-                pending.parameters,
-                (pending.deadline - pending.sent_at) / 1_000_000,
-                pending.deployment.limits.record != "none",
-                pending.run_name,
-                pending.deployment.name,
+                number,
+                binding.key,
+                call.run_id,
+                call.parameters,
+                (call.deadline - pending.sent_at) / 1_000_000,
+                deployment.limits.record != "none",
+                call.run_name,
+                deployment.name,
             )
         )
 
-    def _next(self, deployment: Deployment) -> None:
+    def _send_waiting(self, deployment: Deployment) -> None:
         """Send what waits, as far as there is room."""
         while deployment.queue and len(deployment.running) < deployment.limits.concurrency:
-            binding = deployment.binding
-            if binding is None:
+            if deployment.binding is None:
                 break
-            waiting = deployment.queue.popleft()
-            if waiting.future.done():  # its caller left
-                continue
-            self._send(
-                Pending(
-                    deployment,
-                    binding,
-                    waiting.run_id,
-                    waiting.run_name,
-                    waiting.parameters,
-                    waiting.user,
-                    waiting.trigger,
-                    waiting.created_at,
-                    now(),
-                    waiting.deadline,
-                    waiting.future,
-                )
-            )
+            call = deployment.queue.popleft()
+            if not call.future.done():  # else its caller left
+                self._send(Pending(call, deployment, deployment.binding, now()))
 
     # -- ends --------------------------------------------------------------------------------
 
     def answered(self, answer: wire.Answer) -> None:
         """The worker ended a call."""
-        pending = self._pending.pop(answer.call, None)
+        pending = self._pending.get(answer.call)
         if pending is not None:
-            self._end(
-                answer.call,
-                pending,
-                answer.status,
-                answer.outputs,
-                answer.parameters,
-                answer.detail,
-                answer.error,
-                answer.errors,
-                answer.started_at,
-                answer.finished_at,
-            )
+            self._end(pending, answer)
 
-    def _end(
-        self,
-        call: int,
-        pending: Pending,
-        status: str,
-        outputs: bytes | None = None,
-        parameters: bytes | None = None,
-        detail: bytes | None = None,
-        error: ErrorInfo | None = None,
-        errors: list[dict[str, str]] | None = None,
-        started_at: int = 0,
-        finished_at: int = 0,
-    ) -> None:
-        deployment = pending.deployment
-        deployment.running.pop(call, None)
-        self._deployments.released(pending.binding)
-        finished_at = finished_at or now()
-        started_at = started_at or pending.sent_at
-        deployment.total_runs += 1
-        deployment.last_run_at = finished_at
-        if status != "succeeded":
-            deployment.failed_runs += 1
-        binding = pending.binding
+    def _end(self, pending: Pending, answer: wire.Answer) -> None:
+        """Record how a call ended, then answer its caller."""
+        call, deployment, binding = pending.call, pending.deployment, pending.binding
+        del self._pending[answer.call]
+        deployment.running.pop(answer.call, None)
+        self._deployments.released(binding)
+        finished_at = answer.finished_at or now()
+        started_at = answer.started_at or pending.sent_at
+        deployment.ended(answer.status, finished_at)
+        pipeline = binding.body.pipeline
         refused: StoreFull | None = None
-        if pending.shown or deployment.limits.keeps(status):
-            record = RunRecord(
-                run_id=pending.run_id,
-                pipeline=binding.body.pipeline,
-                status="failed" if status == "invalid" else status,  # type: ignore[arg-type]
-                created_at=pending.created_at,
-                trigger=pending.trigger,
-                run_name=pending.run_name,
-                deployment=deployment.name,
-                snapshot=binding.snapshot,
-                started_at=started_at,
-                finished_at=finished_at,
-                parameters=_storable(deployment, pending.parameters, parameters),
-                outputs=None if outputs is None else msgspec.Raw(outputs),
-                error=error,
-                notebook=binding.worker.notebook,
-                kernel_id=binding.worker.kernel_id,
-                user=pending.user,
-                host_id=self._host_id,
+        if pending.shown or deployment.limits.keeps(answer.status):
+            record = self._record(
+                call, deployment, "failed" if answer.status == "invalid" else answer.status
             )
-            line = _encode(RunEntry(record, None if detail is None else msgspec.Raw(detail)))
+            record.pipeline, record.snapshot = pipeline, binding.snapshot
+            record.started_at, record.finished_at = started_at, finished_at
+            if answer.parameters is not None:
+                record.parameters = msgspec.Raw(answer.parameters)
+            if answer.outputs is not None:
+                record.outputs = msgspec.Raw(answer.outputs)
+            record.error = answer.error
+            record.kernel_id = binding.worker.kernel_id
+            detail = None if answer.detail is None else msgspec.Raw(answer.detail)
             try:
-                self._store.append_line(line)
+                self._store.append_line(_encode(RunEntry(record, detail)))
             except StoreFull as failure:
                 refused = failure
-        if not pending.future.done():
+        if not call.future.done():
             if refused is not None:
-                # An answer says "recorded"; what could not be recorded is not acknowledged.
-                pending.future.set_exception(refused)
+                # A success says "recorded"; what could not be recorded is not acknowledged.
+                call.future.set_exception(refused)
             else:
-                pending.future.set_result(
+                call.future.set_result(
                     CallResult(
-                        pending.run_id,
-                        pending.run_name,
-                        status,
-                        outputs,
-                        parameters,
-                        error,
-                        errors,
+                        call.run_id,
+                        call.run_name,
+                        answer.status,
+                        answer.outputs,
+                        answer.parameters,
+                        answer.error,
+                        answer.errors,
                         (finished_at - started_at) / 1_000_000,
                         deployment.name,
-                        binding.body.pipeline,
+                        pipeline,
                         binding.snapshot,
-                        f"{binding.body.pipeline}@{binding.snapshot}",
+                        f"{pipeline}@{binding.snapshot}",
                     )
                 )
         if deployment.queue:
-            self._next(deployment)
-
-    def cancel(self, run_id: str) -> None:
-        """Stop a call or a batch run. Raises NotFound when none of that id is in flight here."""
-        for deployment in self._deployments:
-            for waiting in deployment.queue:
-                if waiting.run_id == run_id:
-                    deployment.queue.remove(waiting)
-                    self._end_waiting(deployment, waiting, "cancelled", "cancelled by a request")
-                    return
-        for pending in self._pending.values():
-            if pending.run_id == run_id:
-                pending.binding.worker.send(wire.Cancel(run_id))
-                return
-        started = self._started.get(run_id)
-        if started is None:
-            raise NotFound(f"No run '{run_id}' is in flight.")
-        started[0].send(wire.Cancel(run_id))
+            self._send_waiting(deployment)
 
     def _end_waiting(
-        self, deployment: Deployment, waiting: Waiting, status: str, message: str
+        self, deployment: Deployment, call: Waiting, status: str, error: ErrorInfo
     ) -> None:
         """End a call that never reached a worker."""
-        error = ErrorInfo("RunTimedOut" if status == "timed_out" else "RunCancelled", message)
-        moment = now()
         if deployment.limits.keeps(status):
-            record = RunRecord(
-                run_id=waiting.run_id,
-                pipeline=deployment.pipeline,
-                status=status,  # type: ignore[arg-type]
-                created_at=waiting.created_at,
-                trigger=waiting.trigger,
-                run_name=waiting.run_name,
-                deployment=deployment.name,
-                snapshot=deployment.snapshot,
-                finished_at=moment,
-                parameters=_storable(deployment, waiting.parameters),
-                error=error,
-                notebook=deployment.notebook,
-                user=waiting.user,
-                host_id=self._host_id,
-            )
-            try:
-                self._store.append(RunEntry(record))
-            except StoreFull as failure:
-                log.error("Run %s could not be recorded: %s", waiting.run_id, failure)
-        if not waiting.future.done():
-            waiting.future.set_result(
+            record = self._record(call, deployment, status)
+            record.finished_at, record.error = now(), error
+            self._append(record)
+        if not call.future.done():
+            call.future.set_result(
                 CallResult(
-                    waiting.run_id,
-                    waiting.run_name,
+                    call.run_id,
+                    call.run_name,
                     status,
                     None,
                     None,
@@ -360,58 +220,62 @@ class Dispatcher:
                 )
             )
 
-    # -- runs that a worker starts itself ----------------------------------------------------
+    def _record(self, call: Waiting, deployment: Deployment, status: str) -> RunRecord:
+        """What is stored of a call. Raw parameters are not where the signature has a secret: only
+        the worker's dump of them has it masked."""
+        return RunRecord(
+            run_id=call.run_id,
+            pipeline=deployment.pipeline,
+            status=status,  # type: ignore[arg-type]
+            created_at=call.created_at,
+            trigger=call.trigger,
+            run_name=call.run_name,
+            deployment=deployment.name,
+            snapshot=deployment.snapshot,
+            parameters=None if deployment.has_secrets else msgspec.Raw(call.parameters),
+            notebook=deployment.notebook,
+            user=call.user,
+            host_id=self._host_id,
+        )
 
-    def progress(self, worker: Worker, message: wire.Progress) -> None:
-        """Record a state or new parts of a batch run; acknowledge once the spool has them."""
-        status, problem = 200, b""
+    def _append(self, record: RunRecord) -> None:
         try:
-            self._record_progress(worker, message)
+            self._store.append(RunEntry(record))
         except StoreFull as failure:
-            status, problem = 503, _encode({"detail": str(failure), "type": "store-full"})
-        if message.ack is not None:
-            worker.send(wire.Reply(message.ack, status, problem))
+            log.error("Run %s could not be recorded: %s", record.run_id, failure)
 
-    def _record_progress(self, worker: Worker, message: wire.Progress) -> None:
-        run = message.run
-        if run is None:
-            if message.detail is not None:
-                self._store.append(DetailEntry(message.run_id, msgspec.Raw(message.detail)))
-            return
-        run.host_id = self._host_id
-        run.kernel_id = worker.kernel_id
-        run.notebook = run.notebook or worker.notebook
-        if run.status in TERMINAL:
-            self._started.pop(run.run_id, None)
-        else:
-            self._started[run.run_id] = (worker, run)
-        detail = None if message.detail is None else msgspec.Raw(message.detail)
-        self._store.append(RunEntry(run, detail))
+    # -- cancels, losses and deadlines -------------------------------------------------------
 
-    # -- losses and deadlines ----------------------------------------------------------------
+    def cancel(self, run_id: str) -> None:
+        """Stop a call or a batch run. Raises NotFound when none of that id is in flight here."""
+        for deployment in self._deployments:
+            for call in deployment.queue:
+                if call.run_id == run_id:
+                    deployment.queue.remove(call)
+                    error = ErrorInfo("RunCancelled", "The run was cancelled while it waited.")
+                    self._end_waiting(deployment, call, "cancelled", error)
+                    return
+        for pending in self._pending.values():
+            if pending.call.run_id == run_id:
+                pending.binding.worker.send(wire.Cancel(run_id))
+                return
+        if not self.batch.cancel(run_id):
+            raise NotFound(f"No run '{run_id}' is in flight.")
 
     def lost(self, worker: Worker, cause: str) -> None:
         """A worker is gone: everything it executed is lost, and its callers hear so now."""
         error = ErrorInfo("RunLost", f"{cause} while the run was in flight.")
-        for call, pending in list(self._pending.items()):
+        for number, pending in list(self._pending.items()):
             if pending.binding.worker is worker:
-                del self._pending[call]
-                self._end(call, pending, "lost", error=error)
-        for run_id, (owner, run) in list(self._started.items()):
-            if owner is worker:
-                del self._started[run_id]
-                run.status, run.error, run.finished_at = "lost", error, now()
-                try:
-                    self._store.append(RunEntry(run))
-                except StoreFull as failure:
-                    log.error("The loss of run %s could not be recorded: %s", run_id, failure)
+                self._end(pending, wire.Answer(number, "lost", error=error))
+        self.batch.lost(worker, error)
 
     def orphaned(self, deployment: Deployment) -> None:
         """Nothing serves a deployment any more: answer what waits for it."""
         while deployment.queue:
-            waiting = deployment.queue.popleft()
-            if not waiting.future.done():
-                waiting.future.set_exception(
+            call = deployment.queue.popleft()
+            if not call.future.done():
+                call.future.set_exception(
                     Unavailable(
                         f"Deployment '{deployment.name}' has no worker now. {deployment.reason}",
                         retry_after=5,
@@ -422,58 +286,39 @@ class Dispatcher:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             moment = now()
-            for call, pending in list(self._pending.items()):
-                if moment > pending.deadline:
-                    self._time_out(call, pending)
-                elif not pending.shown and moment - pending.created_at > SHOW_RUNNING_AFTER:
+            for number, pending in list(self._pending.items()):
+                if moment > pending.call.deadline:
+                    self._time_out(number, pending)
+                elif not pending.shown and moment - pending.call.created_at > SHOW_RUNNING_AFTER:
                     self._show(pending)
             for deployment in list(self._deployments):
-                for waiting in [w for w in deployment.queue if moment > w.deadline]:
-                    deployment.queue.remove(waiting)
-                    self._end_waiting(
-                        deployment,
-                        waiting,
-                        "timed_out",
-                        "The deadline passed while the call waited in the queue.",
-                    )
+                for call in [call for call in deployment.queue if moment > call.deadline]:
+                    deployment.queue.remove(call)
+                    error = ErrorInfo("RunTimedOut", "The deadline passed while the run waited.")
+                    self._end_waiting(deployment, call, "timed_out", error)
 
-    def _time_out(self, call: int, pending: Pending) -> None:
-        del self._pending[call]
-        seconds = (pending.deadline - pending.created_at) / 1_000_000
-        pending.binding.worker.send(wire.Cancel(pending.run_id, "timed_out"))
+    def _time_out(self, number: int, pending: Pending) -> None:
+        call = pending.call
+        pending.binding.worker.send(wire.Cancel(call.run_id, "timed_out"))
+        seconds = (call.deadline - call.created_at) / 1_000_000
         error = ErrorInfo("RunTimedOut", f"The run did not end within {seconds:g} s.")
-        self._end(call, pending, "timed_out", error=error)
+        self._end(pending, wire.Answer(number, "timed_out", error=error))
 
     def _show(self, pending: Pending) -> None:
-        """Make a call that takes long visible while it runs, and mark it lost after a crash."""
+        """Make a call that takes long visible while it runs; after a crash it is then `lost`."""
         if pending.deployment.limits.record != "all":
             return
         pending.shown = True
-        record = RunRecord(
-            run_id=pending.run_id,
-            pipeline=pending.binding.body.pipeline,
-            status="running",
-            created_at=pending.created_at,
-            trigger=pending.trigger,
-            run_name=pending.run_name,
-            deployment=pending.deployment.name,
-            snapshot=pending.binding.snapshot,
-            started_at=pending.sent_at,
-            parameters=_storable(pending.deployment, pending.parameters),
-            notebook=pending.binding.worker.notebook,
-            kernel_id=pending.binding.worker.kernel_id,
-            user=pending.user,
-            host_id=self._host_id,
-        )
-        try:
-            self._store.append(RunEntry(record))
-        except StoreFull as failure:
-            log.warning("Run %s cannot be shown while it runs: %s", pending.run_id, failure)
+        record = self._record(pending.call, pending.deployment, "running")
+        record.pipeline, record.snapshot = pending.binding.body.pipeline, pending.binding.snapshot
+        record.started_at = pending.sent_at
+        record.kernel_id = pending.binding.worker.kernel_id
+        self._append(record)
 
     async def drain(self, seconds: float) -> None:
         """Take no more calls and wait for those in flight, at most so long."""
         self._draining = True
-        waiting = [pending.future for pending in self._pending.values()]
+        waiting = [pending.call.future for pending in self._pending.values()]
         if waiting:
             await asyncio.wait(waiting, timeout=seconds)
 
@@ -484,19 +329,8 @@ class Dispatcher:
             await asyncio.wait([self._sweeper])
             self._sweeper = None
         error = ErrorInfo("RunLost", "The server shut down while the run was in flight.")
-        for call, pending in list(self._pending.items()):
-            del self._pending[call]
-            self._end(call, pending, "lost", error=error)
-
-
-def _storable(
-    deployment: Deployment, raw: bytes, validated: bytes | None = None
-) -> msgspec.Raw | None:
-    """What may be stored of a call's parameters: the worker's dump, in which secrets are masked;
-    of parameters that no worker has validated nothing where the signature has a secret."""
-    if validated is not None:
-        return msgspec.Raw(validated)
-    return None if deployment.has_secrets else msgspec.Raw(raw)
+        for number, pending in list(self._pending.items()):
+            self._end(pending, wire.Answer(number, "lost", error=error))
 
 
 def conflict_if_ended(status: str, run_id: str) -> None:

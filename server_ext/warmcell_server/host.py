@@ -105,7 +105,7 @@ class Host:
         if type(message) is wire.Answer:
             self.dispatcher.answered(message)
         elif type(message) is wire.Progress:
-            self.dispatcher.progress(worker, message)
+            self.dispatcher.batch.progress(worker, message)
         elif type(message) is wire.Request:
             task = asyncio.get_running_loop().create_task(self._request(worker, message))
             self._requests.add(task)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from warmcell import wire
 from warmcell.ids import now
 
-__all__ = ["Worker"]
+__all__ = ["Binding", "Worker"]
 
 
 class Worker:
@@ -42,6 +43,18 @@ class Worker:
         if state in ("gone", "Z", "X"):
             return f"The kernel of {self.label()} (process {self.pid}) died"
         return f"The kernel of {self.label()} (process {self.pid}) closed its link"
+
+
+@dataclass(eq=False)
+class Binding:
+    """A snapshot held warm by a worker under ``key``."""
+
+    key: str
+    snapshot: int
+    worker: Worker
+    body: wire.Deploy
+    in_flight: int = 0
+    retired: bool = False
 
 
 def _process_state(pid: int) -> str:

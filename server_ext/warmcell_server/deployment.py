@@ -1,0 +1,136 @@
+"""Deployment: a name, the snapshot it serves, and what runs and waits on it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from warmcell import wire
+from warmcell.ids import rfc3339
+from warmcell.records import DeploymentRecord
+from warmcell_server.calls import Pending, Waiting
+from warmcell_server.limits import Limits
+from warmcell_server.workers import Binding
+
+__all__ = ["Deployment"]
+
+
+@dataclass(eq=False)
+class Deployment:
+    """A name and what it serves now. ``binding`` is None while no worker holds the snapshot."""
+
+    name: str
+    pipeline: str
+    snapshot: int
+    digest: str
+    input_schema: msgspec.Raw
+    output_schema: msgspec.Raw
+    created_at: int
+    updated_at: int
+    limits: Limits = field(default_factory=Limits)
+    settings: dict[str, Any] = field(default_factory=dict)
+    steps: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    held: msgspec.Raw = field(default_factory=lambda: msgspec.Raw(b"[]"))
+    notebook: str | None = None
+    user: str | None = None
+    stored: str = "pending"
+    binding: Binding | None = None
+    reason: str = ""
+    warm: list[Binding] = field(default_factory=list)
+    running: dict[int, Pending] = field(default_factory=dict)
+    queue: deque[Waiting] = field(default_factory=deque)
+    total_runs: int = 0
+    failed_runs: int = 0
+    last_run_at: int | None = None
+
+    @property
+    def snapshot_id(self) -> str:
+        return f"{self.pipeline}@{self.snapshot}"
+
+    @property
+    def ready(self) -> bool:
+        return self.binding is not None
+
+    @property
+    def state(self) -> str:
+        return "serving" if self.binding is not None else "detached"
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether the signature has a secret: pydantic marks those ``writeOnly``."""
+        return b'"writeOnly"' in bytes(self.input_schema)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.running)
+
+    @property
+    def queued(self) -> int:
+        return len(self.queue)
+
+    @property
+    def vitals(self) -> wire.Vitals | None:
+        return self.binding.worker.vitals if self.binding is not None else None
+
+    def ended(self, status: str, finished_at: int) -> None:
+        """Count a call that ended."""
+        self.total_runs += 1
+        self.last_run_at = finished_at
+        if status != "succeeded":
+            self.failed_runs += 1
+
+    def record(self, host_id: str, state: str | None = None) -> DeploymentRecord:
+        """The deployment as the store keeps it."""
+        return DeploymentRecord(
+            name=self.name,
+            pipeline=self.pipeline,
+            snapshot=self.snapshot,
+            state=state or self.state,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            host_id=host_id,
+            settings=msgspec.Raw(msgspec.json.encode(self.settings)),
+            notebook=self.notebook,
+            user=self.user,
+        )
+
+    def describe(self, url: str) -> dict[str, Any]:
+        """The deployment as the control plane shows it."""
+        vitals = self.vitals
+        return {
+            "name": self.name,
+            "pipeline": self.pipeline,
+            "snapshot": self.snapshot,
+            "snapshot_id": self.snapshot_id,
+            "state": self.state,
+            "ready": self.ready,
+            "reason": self.reason,
+            "url": f"{url}{self.name}/",
+            "invoke_url": f"{url}{self.name}/invoke",
+            "created_at": rfc3339(self.created_at),
+            "updated_at": rfc3339(self.updated_at),
+            "in_flight": self.in_flight,
+            "queued": self.queued,
+            "total_runs": self.total_runs,
+            "failed_runs": self.failed_runs,
+            "last_run_at": rfc3339(self.last_run_at) if self.last_run_at else None,
+            "steps": self.steps,
+            "notes": self.notes,
+            "held": self.held,
+            "settings": self.settings,
+            "warm": sorted({binding.snapshot for binding in self.warm}),
+            "worker": self.binding.worker.label() if self.binding else None,
+            "worker_pid": self.binding.worker.pid if self.binding else None,
+            "lag": vitals.lag if vitals else None,
+            "rss": vitals.rss if vitals else None,
+            "stuck": vitals.stuck if vitals else 0,
+            "notebook": self.notebook,
+            "user": self.user,
+            "stored": self.stored,
+            "input_schema": self.input_schema,
+            "output_schema": self.output_schema,
+        }
