@@ -54,6 +54,7 @@ _KINDS: dict[type[BaseException], tuple[int, str]] = {
     WarmcellError: (500, "Warmcell failed"),
 }
 _RETRY_AFTER = 1.0
+_MEMBERS = ("hint", "run_id", "step", "errors", "holder", "retry_after", "found", "known")
 
 
 class MethodNotAllowed(WarmcellError, NotImplementedError):
@@ -81,20 +82,20 @@ class Problem:
 def problem(error: WarmcellError, *, instance: str | None = None) -> Problem:
     """Map an error to its answer. ``instance`` is the path or URL of what failed.
 
-    Members beside RFC 9457's: ``hint``, ``run_id``, ``step``, ``errors`` (of parameters, with
-    ``pointer``, ``message`` and ``type``) and ``holder``, where there is one.
+    Members beside RFC 9457's are what an error carries: ``hint``, ``run_id``, ``step``, ``errors``
+    (of parameters, with ``pointer``, ``message`` and ``type``), ``holder``, ``retry_after`` (s).
     """
     kind = next(base for base in type(error).__mro__ if base in _KINDS)
     status, title = _KINDS[kind]
     body: dict[str, Any] = {
-        "type": PREFIX + slug(kind),
+        "type": PREFIX + slug(kind.__name__),
         "title": title,
         "status": status,
         "detail": error.message,
     }
     if instance is not None:
         body["instance"] = instance
-    for name in ("hint", "run_id", "step", "errors", "holder"):
+    for name in _MEMBERS:
         if value := getattr(error, name, None):
             body[name] = value
     return Problem(status, body, _headers(error, status))
@@ -115,9 +116,9 @@ def plain(status: int, detail: str | None = None, *, instance: str | None = None
 
 
 @cache
-def slug(kind: type[BaseException]) -> str:
-    """The last part of a problem's type: ``StoreFull`` is "store-full"."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
+def slug(name: str) -> str:
+    """The last part of a problem's type: that of ``StoreFull`` is "store-full"."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
 
 
 def _headers(error: WarmcellError, status: int) -> dict[str, str]:

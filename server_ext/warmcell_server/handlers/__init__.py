@@ -1,1 +1,38 @@
 """Tornado handlers: they map requests to the host and answers back."""
+
+from __future__ import annotations
+
+import re
+
+from tornado import web
+
+from warmcell_server.handlers.control import ControlHandler, UnknownHandler
+from warmcell_server.handlers.deployment import (
+    MetricsHandler,
+    PageHandler,
+    ProbeHandler,
+    RunHandler,
+    RunsHandler,
+)
+from warmcell_server.handlers.invoke import InvokeHandler
+
+__all__ = ["routes"]
+
+
+def routes(base_url: str) -> list[tuple[str, type[web.RequestHandler]]]:
+    """Patterns below ``base_url`` and their handlers; the first match counts.
+
+    Deployments come and go while Tornado's routes stay: the name is looked up at every request.
+    """
+    root = re.escape(base_url.rstrip("/")) + "/warmcell"
+    name = rf"{root}/([^/]+)"
+    return [
+        (rf"{name}/invoke", InvokeHandler),
+        (rf"{root}/(api/v1/.*)", ControlHandler),
+        (rf"{root}/metrics", MetricsHandler),
+        (rf"{name}/(health|livez|readyz|info|metrics|openapi\.json)", ProbeHandler),
+        (rf"{name}/runs", RunsHandler),
+        (rf"{name}/runs/([^/]+)", RunHandler),
+        (rf"{name}/", PageHandler),
+        (rf"{root}(?:/.*)?", UnknownHandler),
+    ]

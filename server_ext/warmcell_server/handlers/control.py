@@ -1,0 +1,66 @@
+"""``api/v1/…``: the control plane over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar
+
+from tornado import web
+
+from warmcell.errors import NotFound
+from warmcell_server.handlers.base import Handler
+
+__all__ = ["ControlHandler", "UnknownHandler"]
+
+
+class ControlHandler(Handler):
+    """Hands every request to the host's one table of operations."""
+
+    actions: ClassVar[dict[str, str]] = {"GET": "read", "HEAD": "read"}
+
+    def initialize(self) -> None:
+        super().initialize()
+        self._client_left = False
+        self._waiting: asyncio.Task[tuple[int, Any]] | None = None
+
+    @property
+    def tracks_activity(self) -> bool:
+        # An open widget polls for changes for ever: that keeps no idle server alive.
+        return not self.request.path.endswith("/changes")
+
+    async def _handle(self, path: str) -> None:
+        method = self.request.method or ""
+        host = self.host
+        self._waiting = asyncio.ensure_future(
+            host.api.handle(
+                "GET" if method == "HEAD" else method,
+                path,
+                self.query(),
+                self.body(),
+                user=self.user,
+            )
+        )
+        try:
+            status, payload = await self._waiting
+        except asyncio.CancelledError:
+            if self._client_left:
+                raise web.Finish from None
+            raise
+        self.answer(payload, status)
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        self._client_left = True
+        if self._waiting is not None and self.request.method in ("GET", "HEAD"):
+            self._waiting.cancel()
+
+    get = head = post = patch = delete = web.authenticated(_handle)
+
+
+class UnknownHandler(Handler):
+    """Everything else below ``warmcell``: 404, to those who may ask."""
+
+    def _unknown(self, *_: str) -> None:
+        raise NotFound(f"There is no '{self.request.path}' here.")
+
+    get = head = post = put = patch = delete = web.authenticated(_unknown)

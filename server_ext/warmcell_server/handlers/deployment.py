@@ -1,0 +1,164 @@
+"""What a deployment shows besides ``invoke``: its runs, its condition, its documents, its page."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tornado import web
+from tornado.httputil import url_concat
+
+from warmcell.errors import NotFound, Unauthenticated, Unavailable, WarmcellError
+from warmcell_server import metrics, openapi, page
+from warmcell_server.api import cancel_run, list_runs
+from warmcell_server.deployments import Deployment
+from warmcell_server.handlers.base import Handler
+
+__all__ = ["MetricsHandler", "PageHandler", "ProbeHandler", "RunHandler", "RunsHandler"]
+
+
+class RunsHandler(Handler):
+    """``GET {name}/runs``: the deployment's runs, newest first, filtered and paged."""
+
+    async def _list(self, name: str) -> None:
+        host = self.host
+        host.deployments.get(name)
+        self.answer(await list_runs(host, {**self.query(), "deployment": name}))
+
+    get = head = web.authenticated(_list)
+
+
+class RunHandler(Handler):
+    """``GET`` and ``DELETE {name}/runs/{id}``: one run of the deployment, or its end."""
+
+    async def _show(self, name: str, run_id: str) -> None:
+        self.answer(await self._run(name, run_id))
+
+    get = head = web.authenticated(_show)
+
+    @web.authenticated
+    async def delete(self, name: str, run_id: str) -> None:
+        host = self.host
+        deployment = host.deployments.get(name)
+        if not _in_flight(deployment, run_id):
+            await self._run(name, run_id)
+        self.answer(await cancel_run(host, run_id), 202)
+
+    async def _run(self, name: str, run_id: str) -> dict[str, Any]:
+        host = self.host
+        host.deployments.get(name)
+        run: dict[str, Any] = await asyncio.wrap_future(host.store.get_run(run_id))
+        if run["deployment"] != name:
+            raise NotFound(f"Deployment '{name}' has no run '{run_id}'.")
+        return run
+
+
+def _in_flight(deployment: Deployment, run_id: str) -> bool:
+    """Whether a call is known to the dispatcher only: the store sees a run when it ends, or once it
+    takes long."""
+    running = any(pending.run_id == run_id for pending in deployment.running.values())
+    return running or any(waiting.run_id == run_id for waiting in deployment.queue)
+
+
+class ProbeHandler(Handler):
+    """``health``, ``livez``, ``readyz``, ``info``, ``metrics`` and ``openapi.json``."""
+
+    @property
+    def tracks_activity(self) -> bool:
+        return False
+
+    def _probe(self, name: str, what: str) -> None:
+        deployment = self.host.deployments.get(name)
+        answers: dict[str, Any] = {
+            "livez": self._live,
+            "readyz": self._ready,
+            "health": self._health,
+            "info": self._info,
+            "metrics": self._metrics,
+            "openapi.json": self._openapi,
+        }
+        answers[what](deployment)
+
+    get = head = web.authenticated(_probe)
+
+    def _live(self, deployment: Deployment) -> None:
+        self.answer({"status": "ok"})
+
+    def _ready(self, deployment: Deployment) -> None:
+        _require_ready(deployment)
+        self.answer({"status": "ok"})
+
+    def _health(self, deployment: Deployment) -> None:
+        """Ready, and with what is measured of it."""
+        _require_ready(deployment)
+        vitals = deployment.vitals
+        self.answer(
+            {
+                "status": "ok",
+                "deployment": deployment.name,
+                "snapshot": deployment.snapshot,
+                "in_flight": deployment.in_flight,
+                "queued": deployment.queued,
+                "lag": vitals.lag if vitals else None,
+                "stuck": vitals.stuck if vitals else 0,
+            }
+        )
+
+    def _info(self, deployment: Deployment) -> None:
+        self.answer(deployment.describe(self.host.url))
+
+    def _metrics(self, deployment: Deployment) -> None:
+        self.set_header("Content-Type", metrics.CONTENT_TYPE)
+        self.finish(metrics.render([deployment]))
+
+    def _openapi(self, deployment: Deployment) -> None:
+        self.answer(openapi.document(deployment))
+
+
+def _require_ready(deployment: Deployment) -> None:
+    if not deployment.ready:
+        raise Unavailable(
+            f"Deployment '{deployment.name}' is not ready. {deployment.reason}", retry_after=5
+        )
+
+
+class MetricsHandler(Handler):
+    """``metrics``: all deployments of this host, as Prometheus text."""
+
+    @property
+    def tracks_activity(self) -> bool:
+        return False
+
+    def _metrics(self) -> None:
+        deployments = list(self.host.deployments)
+        self.set_header("Content-Type", metrics.CONTENT_TYPE)
+        self.finish(metrics.render(deployments))
+
+    get = head = web.authenticated(_metrics)
+
+
+class PageHandler(Handler):
+    """``GET {name}/``: a page for people, how to call the deployment."""
+
+    @property
+    def content_security_policy(self) -> str:
+        return page.POLICY
+
+    def _page(self, name: str) -> None:
+        host = self.host
+        deployment = host.deployments.get(name)
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.finish(page.render(deployment, host.url))
+
+    get = head = web.authenticated(_page)
+
+    def answer_error(self, error: WarmcellError | web.HTTPError) -> None:
+        """Send people without a login to Jupyter's login page."""
+        # An embedded host has no such page.
+        login = self.settings.get("login_url") if "serverapp" in self.settings else None
+        wants_page = "text/html" in self.request.headers.get("Accept", "")
+        if isinstance(error, Unauthenticated) and login and wants_page:
+            self.clear()
+            self.redirect(url_concat(login, {"next": self.request.uri or ""}))
+        else:
+            super().answer_error(error)
