@@ -9,7 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from warmcell_server.deployments import Deployment
+from warmcell_server.deployment import Deployment
 
 __all__ = ["CONTENT_TYPE", "render"]
 

@@ -9,7 +9,7 @@ import msgspec
 
 from warmcell.records import TERMINAL
 from warmcell_server import problems
-from warmcell_server.deployments import Deployment
+from warmcell_server.deployment import Deployment
 
 __all__ = ["document", "example"]
 

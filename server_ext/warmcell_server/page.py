@@ -9,7 +9,7 @@ from html import escape
 import msgspec
 
 from warmcell_server import openapi
-from warmcell_server.deployments import Deployment
+from warmcell_server.deployment import Deployment
 
 __all__ = ["POLICY", "curl", "render"]
 

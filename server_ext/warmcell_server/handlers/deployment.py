@@ -11,7 +11,7 @@ from tornado.httputil import url_concat
 from warmcell.errors import NotFound, Unauthenticated, Unavailable, WarmcellError
 from warmcell_server import metrics, openapi, page
 from warmcell_server.api import cancel_run, list_runs
-from warmcell_server.deployments import Deployment
+from warmcell_server.deployment import Deployment
 from warmcell_server.handlers.base import Handler
 
 __all__ = ["MetricsHandler", "PageHandler", "ProbeHandler", "RunHandler", "RunsHandler"]
@@ -56,7 +56,7 @@ class RunHandler(Handler):
 def _in_flight(deployment: Deployment, run_id: str) -> bool:
     """Whether a call is known to the dispatcher only: the store sees a run when it ends, or once it
     takes long."""
-    running = any(pending.run_id == run_id for pending in deployment.running.values())
+    running = any(pending.call.run_id == run_id for pending in deployment.running.values())
     return running or any(waiting.run_id == run_id for waiting in deployment.queue)
 
 
