@@ -1,0 +1,117 @@
+"""Opening the DuckDB file: its settings, its schema and its migrations."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from warmcell import __version__
+from warmcell.errors import StoreError, StoreFull, StoreTooNew
+from warmcell.ids import now
+
+from .files import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["connect", "failure", "migrations"]
+
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "threads": 2,
+    "memory_limit": "256MB",
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+}
+
+
+def connect(layout: Layout) -> duckdb.DuckDBPyConnection:
+    """Open the database, bring its schema up to date and shut its doors.
+
+    The caller holds the owner's lock. Raises :class:`StoreTooNew` for a schema that this Warmcell
+    does not know (the file is left as it is) and :class:`StoreError` for a file that is not ours.
+    """
+    try:
+        connection = duckdb.connect(str(layout.database), config=_SETTINGS)
+    except duckdb.Error as error:
+        raise failure(error, f"The store {str(layout.database)!r} cannot be opened") from error
+    try:
+        _migrate(connection, migrations())
+        # The order matters: the list first, then no file outside it, then no way to change that.
+        export = str(layout.export).replace("'", "''")
+        connection.execute(f"SET allowed_directories = ['{export}']")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+    except duckdb.Error as error:
+        connection.close()
+        raise failure(error, f"The store {str(layout.database)!r} cannot be opened") from error
+    except BaseException:
+        connection.close()
+        raise
+    layout.database.chmod(0o600)
+    return connection
+
+
+def migrations() -> list[str]:
+    """Return the SQL that leads from each schema version to the next, the first from nothing."""
+    folder = resources.files(__package__)
+    later = sorted(
+        (file for file in folder.joinpath("migrations").iterdir() if file.name.endswith(".sql")),
+        key=lambda file: file.name,
+    )
+    texts = [folder.joinpath("schema.sql").read_text(encoding="utf-8")]
+    for number, file in enumerate(later, start=2):
+        if not file.name.startswith(f"{number:04}_"):
+            raise StoreError(f"The migration {file.name!r} should be number {number:04}.")
+        texts.append(file.read_text(encoding="utf-8"))
+    return texts
+
+
+def failure(error: duckdb.Error, what: str) -> StoreError:
+    """Return the error that says in our words what DuckDB said; ``what`` failed."""
+    text = str(error)
+    if _is_full(text):
+        return StoreFull(
+            f"{what}: the disk is full.", hint="Free some space; nothing acknowledged is lost."
+        )
+    return StoreError(f"{what}: {text}")
+
+
+def _is_full(text: str) -> bool:
+    return any(sign in text for sign in ("No space left", "quota exceeded", "File too large"))
+
+
+def _migrate(connection: duckdb.DuckDBPyConnection, steps: Sequence[str]) -> None:
+    known = len(steps)
+    found = _version(connection)
+    if found > known:
+        raise StoreTooNew(
+            f"The store has schema version {found}; this Warmcell {__version__} knows {known}.",
+            found=found,
+            known=known,
+            hint="Upgrade Warmcell, or set WARMCELL_HOME to another folder.",
+        )
+    connection.execute("BEGIN")
+    for number in range(found + 1, known + 1):
+        connection.execute(steps[number - 1])
+        connection.execute(
+            "INSERT INTO data.schema_version VALUES (?, ?, ?)", [number, now(), __version__]
+        )
+    views = resources.files(__package__).joinpath("views.sql").read_text(encoding="utf-8")
+    connection.execute(views)
+    connection.execute("COMMIT")
+
+
+def _version(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return the schema version in the file, 0 for a new one."""
+    tables = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'data'"
+    ).fetchall()
+    if not tables:
+        return 0
+    if ("schema_version",) not in tables:
+        raise StoreError("The file store.duckdb was not made by Warmcell.")
+    row = connection.execute("SELECT max(version) FROM data.schema_version").fetchall()
+    return int(row[0][0] or 0)

@@ -1,0 +1,120 @@
+"""What can be asked of a store, typed: the same for the owner itself and over a peer's socket.
+
+Each operation is safe to repeat, because a joined host repeats what was under way when the owner
+went away.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+__all__ = [
+    "AddSnapshot",
+    "Claim",
+    "Flush",
+    "GetRun",
+    "GetSnapshot",
+    "ListDeployments",
+    "ListRuns",
+    "ListSnapshots",
+    "Operation",
+    "Prune",
+    "Query",
+    "Usage",
+]
+
+
+class ListRuns(msgspec.Struct, tag="list_runs", omit_defaults=True, forbid_unknown_fields=True):
+    """Runs, newest first. ``before`` is the id of the last run of the page before; ``since`` and
+    ``until`` are microseconds or RFC 3339; several statuses or triggers are joined by commas;
+    ``text`` is looked for in names, parameters and errors."""
+
+    limit: int = 50
+    offset: int = 0
+    before: str | None = None
+    pipeline: str | None = None
+    deployment: str | None = None
+    snapshot: int | None = None
+    status: str | None = None
+    trigger: str | None = None
+    since: int | str | None = None
+    until: int | str | None = None
+    text: str | None = None
+
+
+class GetRun(msgspec.Struct, tag="get_run"):
+    """One run with its parts."""
+
+    run_id: str
+
+
+class Query(msgspec.Struct, tag="sql"):
+    """A user's SQL. ``limit`` is in rows, ``timeout`` in seconds."""
+
+    query: str
+    limit: int
+    timeout: float
+
+
+class ListSnapshots(msgspec.Struct, tag="list_snapshots"):
+    """Snapshots, newest first."""
+
+    pipeline: str | None = None
+
+
+class GetSnapshot(msgspec.Struct, tag="get_snapshot"):
+    """One snapshot."""
+
+    pipeline: str
+    number: int
+
+
+class ListDeployments(msgspec.Struct, tag="deployments"):
+    """All deployments with their holders."""
+
+
+class AddSnapshot(msgspec.Struct, tag="add_snapshot"):
+    """A snapshot that may be new: JSON of a ``SnapshotRecord``."""
+
+    snapshot: msgspec.Raw
+
+
+class Claim(msgspec.Struct, tag="claim"):
+    """A name for the host of ``deployment``, JSON of a ``DeploymentRecord``; ``label`` and
+    ``url`` are that host's."""
+
+    deployment: msgspec.Raw
+    label: str
+    url: str
+
+
+class Flush(msgspec.Struct, tag="flush"):
+    """Commit everything that is spooled by now."""
+
+
+class Prune(msgspec.Struct, tag="prune"):
+    """Delete old runs and blobs that nothing refers to."""
+
+    max_age_days: float | None = None
+    max_bytes: int | None = None
+
+
+class Usage(msgspec.Struct, tag="usage"):
+    """How much there is."""
+
+
+Operation: TypeAlias = (
+    ListRuns
+    | GetRun
+    | Query
+    | ListSnapshots
+    | GetSnapshot
+    | ListDeployments
+    | AddSnapshot
+    | Claim
+    | Flush
+    | Prune
+    | Usage
+)

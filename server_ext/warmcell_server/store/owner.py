@@ -1,0 +1,183 @@
+"""The process that owns the database: one writer, a few readers, and who is alive."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import duckdb
+import msgspec
+
+from warmcell.errors import StoreError, StoreFull
+
+from . import operations as op
+from .database import connect, failure
+from .files import Layout
+from .ingest import Ingestor
+from .locks import is_held
+from .reads import get_run, get_snapshot, list_deployments, list_runs, list_snapshots
+from .retention import prune, usage
+from .spooled import SpooledDeployment, SpooledSnapshot
+from .sql import run_query
+from .tables import add_snapshot, claim, lose_runs
+from .writer import Writer
+
+__all__ = ["Owner"]
+
+T = TypeVar("T")
+
+READERS = 3
+PATIENCE = 30.0  # seconds that a read waits for what is spooled
+
+
+class Owner:
+    """Answers operations on the database file. The caller holds the owner's lock.
+
+    ``ingested`` is called on the writer thread with the hosts whose records became readable.
+    ``takeover`` says that this host was at work before, so that its unfinished runs are alive.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        host_id: str,
+        ingested: Callable[[set[str]], None],
+        *,
+        takeover: bool = False,
+    ) -> None:
+        self._layout = layout
+        self._host_id = host_id
+        self._labels: dict[str, str] = {}
+        self._self_alive = True
+        self._connection = connect(layout)
+        self._root = self._connection.cursor()  # readers' cursors come from it
+        self._lock = threading.Lock()
+        self._running: set[duckdb.DuckDBPyConnection] = set()
+        ingestor = Ingestor(self._connection, layout, self.alive)
+        self._writer = Writer(self._connection, ingestor, ingested)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="warmcell-reader")
+        self._closed = False
+        self.sweep(takeover)
+
+    def alive(self, host_id: str) -> bool:
+        """Tell whether a host lives. Any thread may ask."""
+        if host_id == self._host_id:
+            return self._self_alive
+        return is_held(self._layout.hosts / f"{host_id}.lock")
+
+    def wake(self) -> None:
+        """Say that something was spooled."""
+        self._writer.wake()
+
+    def sweep(self, own_runs_live: bool = True) -> Future[int]:
+        """Mark the unfinished runs of dead hosts as lost, and forget those hosts."""
+
+        def living(host_id: str) -> bool:
+            return self.alive(host_id) and (own_runs_live or host_id != self._host_id)
+
+        def job(connection: duckdb.DuckDBPyConnection) -> int:
+            labels = self._bury()
+            return lose_runs(connection, living, labels)
+
+        return self._writer.submit(job)
+
+    def perform(self, operation: op.Operation) -> Future[Any]:
+        """Do what ``operation`` says; the result is made of JSON's own types."""
+        match operation:
+            case op.ListRuns():
+                return self._read(lambda cursor: list_runs(cursor, operation))
+            case op.GetRun(run_id):
+                return self._read(lambda cursor: get_run(cursor, run_id))
+            case op.Query(query, limit, timeout):
+                return self._read(
+                    lambda cursor: msgspec.to_builtins(run_query(cursor, query, limit, timeout))
+                )
+            case op.ListSnapshots(pipeline):
+                return self._read(lambda cursor: list_snapshots(cursor, pipeline))
+            case op.GetSnapshot(pipeline, number):
+                return self._read(lambda cursor: get_snapshot(cursor, pipeline, number))
+            case op.ListDeployments():
+                return self._read(self._deployments)
+            case op.Usage():
+                return self._read(lambda cursor: usage(cursor, self._layout))
+            case op.AddSnapshot(raw):
+                snapshot = msgspec.json.decode(raw, type=SpooledSnapshot)
+                return self._writer.submit(lambda con: add_snapshot(con, snapshot))
+            case op.Claim(raw, label, url):
+                deployment = msgspec.json.decode(raw, type=SpooledDeployment)
+                return self._writer.submit(
+                    lambda con: claim(con, deployment, label, url, self.alive)
+                )
+            case op.Prune(days, size):
+                return self._writer.submit(lambda con: prune(con, self._layout, days, size))
+            case op.Flush():
+                return self._writer.ingest()
+
+    def close(self, timeout: float) -> None:
+        """Ingest what is spooled, end the threads and close the database, within ``timeout`` s.
+
+        The spool of this host is closed by then, so that its file goes too.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._self_alive = False
+        ended = self._writer.close(timeout)
+        with self._lock:
+            for cursor in self._running:
+                cursor.interrupt()
+        self._readers.shutdown(wait=True, cancel_futures=True)
+        if ended:
+            # Else the writer still works on it; the process's end closes it, the spool has all.
+            self._root.close()
+            self._connection.close()
+
+    def _read(self, function: Callable[[duckdb.DuckDBPyConnection], T]) -> Future[T]:
+        """Run ``function`` on a reader, after everything that is spooled by now."""
+        fresh = self._writer.ingest()
+        try:
+            return self._readers.submit(self._run, fresh, function)
+        except RuntimeError as error:  # the executor is shut down
+            raise StoreError("The store is closed.") from error
+
+    def _run(self, fresh: Future[None], function: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        try:
+            fresh.result(PATIENCE)
+        except StoreFull:
+            pass  # what is in the database can still be read
+        except TimeoutError as error:
+            raise StoreError("The store did not take in its spool in time.") from error
+        cursor = self._root.cursor()
+        with self._lock:
+            self._running.add(cursor)
+        try:
+            return function(cursor)
+        except duckdb.Error as error:
+            raise failure(error, "The store cannot be read") from error
+        finally:
+            with self._lock:
+                self._running.discard(cursor)
+            cursor.close()
+
+    def _deployments(self, cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+        found = list_deployments(cursor)
+        for deployment in found:
+            deployment["alive"] = self.alive(deployment["host_id"])
+        return found
+
+    def _bury(self) -> dict[str, str]:
+        """Remove the files of dead hosts; return the labels of all hosts that died so far."""
+        for path in self._layout.hosts.glob("*.lock"):
+            host_id = path.stem
+            if self.alive(host_id):
+                continue
+            try:
+                card = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+            except (OSError, msgspec.DecodeError):
+                card = {}
+            label = str(card.get("label") or host_id)
+            self._labels[host_id] = f"{label}, process {card.get('pid', 'unknown')}"
+            path.unlink(missing_ok=True)
+        return self._labels

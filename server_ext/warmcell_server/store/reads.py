@@ -1,0 +1,197 @@
+"""Reading runs, snapshots and deployments as plain dictionaries with RFC 3339 times.
+
+Each function takes a cursor of its own, which belongs to the calling thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from warmcell.errors import NotFound, QueryError
+from warmcell.ids import rfc3339
+
+from .jsontext import decode
+from .operations import ListRuns
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["get_run", "get_snapshot", "list_deployments", "list_runs", "list_snapshots"]
+
+MAX_LIMIT = 10_000
+
+_RUN = (
+    "run_id, run_name, pipeline, deployment, snapshot, trigger, status, created_at, started_at, "
+    'finished_at, parameters, outputs, error, notebook, "user"'
+)
+_SNAPSHOT = (
+    "pipeline, number, digest, created_at, input_schema, output_schema, source, notes, held, "
+    'environment, settings, notebook, "user", stored, manifest'
+)
+_TIMES = frozenset({"created_at", "updated_at", "started_at", "finished_at", "time", "last_run_at"})
+_JSON = frozenset(
+    ["parameters", "outputs", "error", "upstream", "inputs", "value", "input_schema", "output_schema", "notes", "held", "environment", "settings", "manifest"]
+)
+
+
+def list_runs(cursor: DuckDBPyConnection, wanted: ListRuns) -> list[dict[str, Any]]:
+    """Return one page of runs. Raises :class:`QueryError` for a filter that makes no sense."""
+    if not 0 < wanted.limit <= MAX_LIMIT or wanted.offset < 0:
+        raise QueryError(f"limit must be 1 to {MAX_LIMIT}, and offset not negative.")
+    where, values = _conditions(wanted)
+    if wanted.before is not None:
+        rows = cursor.execute(
+            "SELECT created_at FROM data.runs WHERE run_id = ?", [wanted.before]
+        ).fetchall()
+        if not rows:
+            raise NotFound(f"There is no run {wanted.before!r} to continue from.")
+        where.append("(created_at < ? OR (created_at = ? AND run_id < ?))")
+        values += [rows[0][0], rows[0][0], wanted.before]
+    clause = f"WHERE {' AND '.join(where)}" if where else ""
+    found = _dicts(
+        cursor,
+        f"SELECT {_RUN} FROM data.runs {clause} ORDER BY created_at DESC, run_id DESC "
+        "LIMIT ? OFFSET ?",
+        [*values, wanted.limit, wanted.offset],
+    )
+    return [_with_duration(run) for run in found]
+
+
+def get_run(cursor: DuckDBPyConnection, run_id: str) -> dict[str, Any]:
+    """Return one run with its ``steps``, ``artifacts`` and ``logs``, or raise
+    :class:`NotFound`."""
+    found = _dicts(cursor, f"SELECT {_RUN} FROM data.runs WHERE run_id = ?", [run_id])
+    if not found:
+        raise NotFound(f"There is no run {run_id!r}.")
+    run = _with_duration(found[0])
+    run["steps"] = [
+        _with_duration(step)
+        for step in _dicts(
+            cursor,
+            "SELECT step, step_index AS index, status, started_at, finished_at, attempts, "
+            "upstream, inputs, error FROM data.steps WHERE run_id = ? "
+            "ORDER BY step_index, started_at",
+            [run_id],
+        )
+    ]
+    run["artifacts"] = _dicts(
+        cursor,
+        "SELECT step, name, kind, type, size, digest, preview, value FROM data.artifacts "
+        "WHERE run_id = ? ORDER BY rowid",
+        [run_id],
+    )
+    run["logs"] = _dicts(
+        cursor,
+        "SELECT time, stream, text, step, level FROM data.logs WHERE run_id = ? "
+        "ORDER BY time, rowid",
+        [run_id],
+    )
+    return run
+
+
+def list_snapshots(cursor: DuckDBPyConnection, pipeline: str | None) -> list[dict[str, Any]]:
+    """Return the snapshots of one pipeline or of all, newest first."""
+    where, values = ("WHERE pipeline = ?", [pipeline]) if pipeline is not None else ("", [])
+    return _dicts(
+        cursor,
+        f"SELECT {_SNAPSHOT} FROM data.snapshots {where} "
+        "ORDER BY created_at DESC, pipeline, number DESC",
+        values,
+    )
+
+
+def get_snapshot(cursor: DuckDBPyConnection, pipeline: str, number: int) -> dict[str, Any]:
+    """Return one snapshot, or raise :class:`NotFound`."""
+    found = _dicts(
+        cursor,
+        f"SELECT {_SNAPSHOT} FROM data.snapshots WHERE pipeline = ? AND number = ?",
+        [pipeline, number],
+    )
+    if not found:
+        raise NotFound(f"Pipeline {pipeline!r} has no snapshot {number}.")
+    return found[0]
+
+
+def list_deployments(cursor: DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Return all deployments by name, the removed ones too, each with ``host_id``,
+    ``holder_label``, ``holder_url``, ``total_runs`` and ``last_run_at``."""
+    return _dicts(
+        cursor,
+        "SELECT name, d.pipeline, d.snapshot, state, d.created_at, updated_at, d.host_id, "
+        'settings, d.notebook, d."user", holder_label, holder_url, '
+        "coalesce(r.total, 0) AS total_runs, r.last AS last_run_at "
+        "FROM data.deployments d LEFT JOIN (SELECT deployment, count(*) AS total, "
+        "max(created_at) AS last FROM data.runs WHERE deployment IS NOT NULL GROUP BY deployment) r "
+        "ON r.deployment = d.name ORDER BY name",
+        [],
+    )
+
+
+def _conditions(wanted: ListRuns) -> tuple[list[str], list[Any]]:
+    where: list[str] = []
+    values: list[Any] = []
+    for column in ("pipeline", "deployment", "snapshot"):
+        value = getattr(wanted, column)
+        if value is not None:
+            where.append(f"{column} = ?")
+            values.append(value)
+    for column in ("status", "trigger"):
+        value = getattr(wanted, column)
+        if value is not None:
+            where.append(f"{column} IN (SELECT unnest(?::VARCHAR[]))")
+            values.append([part.strip() for part in value.split(",")])
+    if wanted.since is not None:
+        where.append("created_at >= ?")
+        values.append(_microseconds(wanted.since, "since"))
+    if wanted.until is not None:
+        where.append("created_at < ?")
+        values.append(_microseconds(wanted.until, "until"))
+    if wanted.text:
+        fields = "run_id, run_name, pipeline, deployment, parameters, outputs, error"
+        where.append(f"contains(lower(concat_ws(' ', {fields})), lower(?))")
+        values.append(wanted.text)
+    return where, values
+
+
+def _microseconds(time: int | str, name: str) -> int:
+    if isinstance(time, int):
+        return time
+    try:
+        moment = datetime.fromisoformat(time)
+    except ValueError as error:
+        raise QueryError(
+            f"{name} is {time!r}, which is no time.", hint="For example: 2026-11-21T09:30:00Z"
+        ) from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1_000_000)
+
+
+def _dicts(cursor: DuckDBPyConnection, query: str, values: Iterable[Any]) -> list[dict[str, Any]]:
+    rows = cursor.execute(query, list(values)).fetchall()
+    names = [column[0] for column in cursor.description or ()]
+    return [
+        {name: _plain(name, value) for name, value in zip(names, row, strict=True)} for row in rows
+    ]
+
+
+def _plain(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name in _TIMES:
+        return rfc3339(value)
+    if name in _JSON:
+        return decode(value)
+    return value
+
+
+def _with_duration(part: dict[str, Any]) -> dict[str, Any]:
+    """Add ``duration`` in seconds, None while it is not known."""
+    start, end = part["started_at"] or part.get("created_at"), part["finished_at"]
+    part["duration"] = None
+    if start is not None and end is not None:
+        seconds = datetime.fromisoformat(end) - datetime.fromisoformat(start)
+        part["duration"] = seconds.total_seconds()
+    return part

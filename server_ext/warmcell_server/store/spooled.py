@@ -1,0 +1,76 @@
+"""The records as they are read back from JSON.
+
+msgspec decodes an optional ``Raw`` as null only. In these subclasses such a field is a plain
+``Raw``, empty where it is absent; nothing else differs.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from warmcell.records import (
+    ArtifactRecord,
+    DeploymentRecord,
+    DetailEntry,
+    LogRecord,
+    RunRecord,
+    SnapshotRecord,
+    StepRecord,
+)
+
+__all__ = [
+    "SpooledDeployment",
+    "SpooledDetail",
+    "SpooledEntry",
+    "SpooledRunEntry",
+    "SpooledSnapshot",
+    "SpooledSnapshotEntry",
+]
+
+NOTHING = msgspec.Raw()
+
+
+class SpooledRun(RunRecord):
+    parameters: msgspec.Raw = NOTHING
+    outputs: msgspec.Raw = NOTHING
+
+
+class SpooledArtifact(ArtifactRecord):
+    value: msgspec.Raw = NOTHING
+
+
+class SpooledDetail(msgspec.Struct):
+    steps: list[StepRecord] = []
+    artifacts: list[SpooledArtifact] = []
+    logs: list[LogRecord] = []
+
+
+class SpooledSnapshot(SnapshotRecord):
+    held: msgspec.Raw = NOTHING
+    environment: msgspec.Raw = NOTHING
+    settings: msgspec.Raw = NOTHING
+    manifest: msgspec.Raw = NOTHING
+
+
+class SpooledDeployment(DeploymentRecord):
+    settings: msgspec.Raw = NOTHING
+
+
+class SpooledRunEntry(msgspec.Struct, tag_field="entry", tag="run"):
+    run: SpooledRun
+    detail: msgspec.Raw = NOTHING
+
+
+class SpooledSnapshotEntry(msgspec.Struct, tag_field="entry", tag="snapshot"):
+    snapshot: SpooledSnapshot
+
+
+class SpooledDeploymentEntry(msgspec.Struct, tag_field="entry", tag="deployment"):
+    deployment: SpooledDeployment
+
+
+SpooledEntry: TypeAlias = (
+    SpooledRunEntry | DetailEntry | SpooledSnapshotEntry | SpooledDeploymentEntry
+)

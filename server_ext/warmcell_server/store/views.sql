@@ -1,0 +1,43 @@
+-- What users and other parts of Warmcell may query. Replaced at every open, so that a change here
+-- needs no migration; columns are added, never renamed.
+CREATE OR REPLACE VIEW main.runs AS
+SELECT run_id, run_name, pipeline, deployment, snapshot, trigger, status,
+       make_timestamp(created_at) AS created_at,
+       make_timestamp(started_at) AS started_at,
+       make_timestamp(finished_at) AS finished_at,
+       (finished_at - coalesce(started_at, created_at)) / 1e6 AS duration,
+       parameters, outputs,
+       error ->> '$.message' AS error,
+       error ->> '$.type' AS error_type,
+       error ->> '$.step' AS error_step,
+       notebook, "user", host_id
+FROM data.runs;
+
+CREATE OR REPLACE VIEW main.steps AS
+SELECT run_id, step_index, step, status,
+       make_timestamp(started_at) AS started_at,
+       make_timestamp(finished_at) AS finished_at,
+       (finished_at - started_at) / 1e6 AS duration,
+       attempts, upstream, inputs,
+       error ->> '$.message' AS error,
+       error ->> '$.type' AS error_type
+FROM data.steps;
+
+CREATE OR REPLACE VIEW main.artifacts AS
+SELECT run_id, step, name, kind, type, size, digest, preview, value FROM data.artifacts;
+
+CREATE OR REPLACE VIEW main.logs AS
+SELECT run_id, make_timestamp(time) AS time, stream, text, step, level FROM data.logs;
+
+CREATE OR REPLACE VIEW main.snapshots AS
+SELECT pipeline, number, digest, make_timestamp(created_at) AS created_at, input_schema,
+       output_schema, source, notes, held, environment, settings, notebook, "user", stored
+FROM data.snapshots;
+
+CREATE OR REPLACE VIEW main.deployments AS
+SELECT name, pipeline, snapshot, state, make_timestamp(created_at) AS created_at,
+       make_timestamp(updated_at) AS updated_at, settings, notebook, "user", host_id
+FROM data.deployments;
+
+CREATE OR REPLACE VIEW main.errors AS
+SELECT make_timestamp(time) AS time, file, host_id, reason, line FROM data.errors;

@@ -1,0 +1,148 @@
+"""The one thread that changes the database."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import duckdb
+
+from warmcell.errors import StoreError
+
+from .database import failure
+from .ingest import Ingestor
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["Writer"]
+
+T = TypeVar("T")
+
+INTERVAL = 0.25  # seconds from the first spooled line to its batch
+RETRY = 1.0  # seconds until a full disk is tried again
+
+
+class Writer:
+    """Owns the write connection. ``wake``, ``submit`` and ``close`` may be called by any thread.
+
+    ``ingested`` is called on the writer thread with the hosts whose records are now readable.
+    """
+
+    def __init__(
+        self,
+        connection: DuckDBPyConnection,
+        ingestor: Ingestor,
+        ingested: Callable[[set[str]], None],
+    ) -> None:
+        self._connection = connection
+        self._ingestor = ingestor
+        self._ingested = ingested
+        self._changed = threading.Condition()
+        self._dirty = False
+        self._closing = False
+        self._jobs: deque[tuple[Future[Any], Callable[[DuckDBPyConnection], Any] | None]] = deque()
+        self._thread = threading.Thread(target=self._run, name="warmcell-store", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that something was spooled. Cheap when that is already known."""
+        if not self._dirty:
+            with self._changed:
+                self._dirty = True
+                self._changed.notify()
+
+    def ingest(self) -> Future[None]:
+        """Store everything that is spooled by now; the future fails if the disk is full."""
+        return self._add(None)
+
+    def submit(self, job: Callable[[DuckDBPyConnection], T]) -> Future[T]:
+        """Run ``job`` in a transaction of its own, after everything that is spooled by now."""
+        return self._add(job)
+
+    def close(self, timeout: float) -> bool:
+        """Ingest once more, do what was submitted, and end; False if that took too long."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _add(self, job: Callable[[DuckDBPyConnection], Any] | None) -> Future[Any]:
+        future: Future[Any] = Future()
+        with self._changed:
+            if self._closing:
+                future.set_exception(StoreError("The store is closed."))
+                return future
+            self._jobs.append((future, job))
+            self._changed.notify()
+        return future
+
+    def _run(self) -> None:
+        retry_at = 0.0
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._dirty or self._jobs or self._closing)
+                pause = max(INTERVAL, retry_at - time.monotonic())
+                self._changed.wait_for(lambda: self._jobs or self._closing, timeout=pause)
+                self._dirty = False
+                jobs, self._jobs = self._jobs, deque()
+                closing = self._closing
+            trouble = self._ingest()
+            if trouble is not None and not closing:
+                retry_at = time.monotonic() + RETRY
+                self._dirty = True
+            for future, job in jobs:
+                self._do(future, job, trouble)
+            if closing:
+                break
+
+    def _ingest(self) -> StoreError | None:
+        try:
+            hosts = self._ingestor.ingest()
+        except duckdb.Error as error:
+            return failure(error, "The store cannot be written")
+        except OSError as error:
+            return StoreError(f"The spool cannot be read: {error}.")
+        if hosts:
+            self._ingested(hosts)
+        return None
+
+    def _do(
+        self,
+        future: Future[Any],
+        job: Callable[[DuckDBPyConnection], Any] | None,
+        trouble: StoreError | None,
+    ) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        if trouble is not None:
+            future.set_exception(trouble)
+            return
+        if job is None:
+            future.set_result(None)
+            return
+        connection = self._connection
+        try:
+            connection.execute("BEGIN")
+            result = job(connection)
+            connection.execute("COMMIT")
+        except duckdb.Error as error:
+            self._roll_back()
+            future.set_exception(failure(error, "The store cannot be written"))
+        except BaseException as error:
+            # An outermost edge: the thread lives on, the caller gets the error.
+            self._roll_back()
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def _roll_back(self) -> None:
+        try:
+            self._connection.execute("ROLLBACK")
+        except duckdb.Error:
+            return  # no transaction is open
