@@ -35,6 +35,7 @@ DRAIN_BYTES = 64 * 1024 * 1024
 DRAIN_SECONDS = 10.0
 BODY_SECONDS = 300.0  # for a body to arrive that does not come along with its headers
 _AT_ONCE = 64 * 1024
+_HOSTS_KEPT = 16
 
 _JSON = "application/json"
 _POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -100,6 +101,19 @@ class Handler(JupyterHandler):
         except (WarmcellError, web.HTTPError) as error:
             return self._refuse(error)
         return self._enter(entering)
+
+    def check_host(self) -> bool:
+        """Jupyter's check, remembered for host names that passed: it parses addresses anew."""
+        host = self.request.host
+        passed: set[str] = self.settings.setdefault("warmcell_hosts", set())
+        if host in passed:
+            return True
+        allowed: bool = super().check_host()
+        # Of the names that clients choose freely (remote access) only a few are worth keeping, and
+        # one with "%" may be a Unix socket, which is allowed only while it exists.
+        if allowed and len(passed) < _HOSTS_KEPT and "%" not in host:
+            passed.add(host)
+        return allowed
 
     async def _enter(self, entering: Awaitable[None]) -> None:
         try:
@@ -226,7 +240,7 @@ class Handler(JupyterHandler):
         else:
             found = problems.problem(error, instance=path)
         self.clear()
-        if hasattr(self, "_jupyter_current_user"):
+        if hasattr(self, "_jupyter_current_user") and "Origin" in self.request.headers:
             self.set_cors_headers()
         self.set_status(found.status)
         for name, value in found.headers.items():
