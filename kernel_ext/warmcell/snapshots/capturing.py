@@ -1,0 +1,122 @@
+"""Taking a snapshot: survey, write, load back, check."""
+
+from __future__ import annotations
+
+import copy as copying
+import sys
+from collections.abc import Collection
+from typing import Any
+
+from warmcell.errors import SnapshotError
+from warmcell.snapshots import pickler as writing
+from warmcell.snapshots.kinds import Kind
+from warmcell.snapshots.loader import Loader
+from warmcell.snapshots.rebuild import RebuildError
+from warmcell.snapshots.survey import Survey
+
+_ATTEMPTS = 60
+_RACES = 20
+
+
+class Written:
+    """The stream of a snapshot, what it refers to, and the roots loaded back from it."""
+
+    def __init__(
+        self,
+        survey: Survey,
+        stream: bytes,
+        references: list[object],
+        held: dict[int, writing.Held],
+        files: list[str],
+        live: dict[str, object],
+        originals: list[object],
+    ) -> None:
+        self.survey = survey
+        self.stream = stream
+        self.references = references
+        self.originals = originals
+        self.held = held
+        self.files = files
+        self.live = live
+
+
+def take(
+    roots: dict[str, object],
+    *,
+    namespace: dict[str, Any] | None,
+    copy: Collection[str],
+    extra: Collection[str],
+) -> Written:
+    """Survey, write and load back. Raises :class:`SnapshotError` if a root cannot be copied."""
+    if namespace is None:
+        namespace = vars(sys.modules["__main__"])
+    survey = Survey(roots, namespace=namespace, extra=extra)
+    held: dict[int, writing.Held] = {}
+    races = 0
+    for _ in range(_ATTEMPTS):
+        pickler: writing.SnapshotPickler | None = None
+        try:
+            stream, pickler = writing.write(survey, held)
+            references = [_shared(o, survey) for o in pickler.references]
+            live = Loader(stream, references).load()
+        except RebuildError as error:
+            _hold_class(survey, held, error)
+        except writing.WriteError as error:
+            if _is_race(error.cause) and races < _RACES:
+                races += 1
+                continue
+            _hold(survey, held, error)
+        else:
+            return Written(
+                survey, stream, references, held, list(pickler.files), live, pickler.references
+            )
+    raise SnapshotError(
+        "Too many objects of this pipeline refuse to be copied.",
+        hint="Make the objects that hold connections or threads in `on_init`.",
+    )
+
+
+def _is_race(error: BaseException) -> bool:
+    """Another thread changed a container while it was written: the next attempt may be lucky."""
+    return isinstance(error, RuntimeError) and "changed size during iteration" in str(error)
+
+
+def _hold(survey: Survey, held: dict[int, writing.Held], error: writing.WriteError) -> None:
+    roots = {id(survey.roots), *map(id, survey.roots.values())}
+    for key in error.candidates:
+        if key not in held and key not in roots:
+            cause = error.cause
+            held[key] = writing.Held(survey.objects[key], f"{type(cause).__name__}: {cause}")
+            return
+    raise SnapshotError(f"The pipeline cannot be captured: {error.cause}") from error.cause
+
+
+def _hold_class(survey: Survey, held: dict[int, writing.Held], error: RebuildError) -> None:
+    for key in survey.code:
+        target = survey.objects[key]
+        if isinstance(target, type) and target.__qualname__ == error.qualname and key not in held:
+            held[key] = writing.Held(target, str(error))
+            return
+    raise SnapshotError(
+        f"The class `{error.qualname}` cannot be captured: {error}."
+    ) from error.__cause__
+
+
+def _shared(target: Any, survey: Survey) -> Any:
+    """What the live binding uses for a referenced object: the object itself, or for pandas a
+    shallow copy, which copy-on-write protects from later changes."""
+    if survey.kind(target) is Kind.FRAME and _copies_on_write():
+        return target.copy(deep=False)
+    return target
+
+
+def _copies_on_write() -> bool:
+    pandas = sys.modules.get("pandas")
+    if pandas is None:
+        return False
+    return int(str(pandas.__version__).partition(".")[0]) >= 3
+
+
+def deep(target: Any) -> Any:
+    """A copy of a referenced object that nothing else holds."""
+    return copying.deepcopy(target)

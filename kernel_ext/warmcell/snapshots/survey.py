@@ -1,0 +1,298 @@
+"""The first pass: which objects does a snapshot reach, and which of them are notebook code?
+
+The walk is iterative and keeps every visited object alive, so that ids stay valid. It marks *code*
+(functions, classes and local modules that must be re-created) and *carriers*: every object from
+which code is reachable. A carrier is copied along its path; what hangs off it is shared.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import marshal
+import sys
+import types
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+from warmcell.snapshots import code as codes
+from warmcell.snapshots.kinds import (
+    ATOMS,
+    CONTAINERS,
+    SMALL_NODES,
+    Kind,
+    home_of_class,
+    home_of_function,
+    importable,
+    is_local_module,
+    kind_of,
+)
+
+BUDGET = 3_000_000
+_PLAIN_LENGTH = 1_000
+_MODULE_MACHINERY = frozenset({"__builtins__", "__loader__", "__spec__", "__cached__"})
+_CACHE_TYPE = type(functools.lru_cache(lambda: None))
+_LEAVES = frozenset({Kind.VALUE, Kind.NAMED, Kind.FRAME, Kind.LOCK, Kind.SHELL, Kind.OPAQUE})
+# Values of these kinds may still hold notebook code.
+_OPEN_VALUES = (
+    types.MethodType,
+    types.CellType,
+    types.GenericAlias,
+    types.UnionType,
+    property,
+    classmethod,
+    staticmethod,
+    functools.partial,
+    functools.partialmethod,
+    functools.cached_property,
+)
+
+
+class Survey:
+    """The result of walking everything that ``roots`` reach.
+
+    ``code`` and ``carriers`` are sets of ids; ``missing`` maps a function to the global names that
+    it uses and that do not exist; ``failures`` are imports of local modules that failed.
+    """
+
+    def __init__(
+        self,
+        roots: dict[str, object],
+        *,
+        namespace: dict[str, Any],
+        extra: Collection[str] = (),
+    ) -> None:
+        self.namespace = namespace
+        self.extra = {n: namespace[n] for n in extra if n in namespace}
+        self.objects: dict[int, object] = {}
+        self.parents: dict[int, int] = {}
+        self.children: dict[int, list[int]] = {}
+        self.code: set[int] = set()
+        self.carriers: set[int] = set()
+        self.functions: list[types.FunctionType] = []
+        self.modules: dict[str, types.ModuleType] = {}
+        self.libraries: dict[str, types.ModuleType] = {}
+        self.cells: set[int] = set()
+        self.missing: dict[str, list[str]] = {}
+        self.failures: list[str] = []
+        self.plain: dict[int, bytes] = {}
+        self.truncated = False
+        self._kinds: dict[type, Kind] = {}
+        self.roots = roots
+        self._walk(roots)
+        self._mark_carriers()
+
+    # -- the walk ----------------------------------------------------------------------------
+
+    def _walk(self, roots: dict[str, object]) -> None:
+        self.objects[id(roots)] = roots
+        pending: list[object] = [roots]
+        while pending:
+            target = pending.pop()
+            key = id(target)
+            found: list[int] = []
+            for child in self.edges(target):
+                if type(child) in ATOMS:
+                    continue
+                child_key = id(child)
+                found.append(child_key)
+                if child_key not in self.objects:
+                    self.objects[child_key] = child
+                    self.parents[child_key] = key
+                    pending.append(child)
+            if found:
+                self.children[key] = found
+            if len(self.objects) > BUDGET:
+                self.truncated = True
+                return
+
+    def _mark_carriers(self) -> None:
+        reverse: dict[int, list[int]] = {}
+        for key, found in self.children.items():
+            for child in found:
+                reverse.setdefault(child, []).append(key)
+        pending = list(self.code)
+        reached = set(self.code)
+        while pending:
+            for parent in reverse.get(pending.pop(), ()):
+                if parent not in reached:
+                    reached.add(parent)
+                    pending.append(parent)
+        self.carriers = reached - self.code
+
+    def kind(self, target: object) -> Kind:
+        """:func:`kinds.kind_of`, remembered per type."""
+        cls = type(target)
+        if isinstance(target, types.FunctionType | types.ModuleType | type):
+            return kind_of(target)
+        found = self._kinds.get(cls)
+        if found is None:
+            found = self._kinds[cls] = kind_of(target)
+        return found
+
+    def is_notebook_class(self, cls: type) -> bool:
+        """Whether a type is re-created by this snapshot."""
+        return id(cls) in self.code or id(cls) in self.carriers
+
+    # -- edges -------------------------------------------------------------------------------
+
+    def edges(self, target: object) -> Iterable[object]:
+        """The objects that ``target`` holds, as far as a snapshot cares."""
+        if isinstance(target, types.FunctionType):
+            return self._function_edges(target)
+        if isinstance(target, type):
+            return self._class_edges(target)
+        if isinstance(target, types.ModuleType):
+            return self._module_edges(target)
+        if isinstance(target, types.CellType):
+            return _cell_content(target)
+        if target is self.namespace:
+            return ()
+        cls = type(target)
+        if cls in CONTAINERS:
+            return self._container_edges(target)
+        if cls is _CACHE_TYPE:
+            if importable(target) and not self._is_local_name(target):
+                return ()
+            wrapped: Any = target
+            return (wrapped.__wrapped__, *gc.get_referents(target))
+        kind = self.kind(target)
+        if kind is Kind.ARRAY:
+            return _array_edges(target)
+        if kind in _LEAVES and not isinstance(target, _OPEN_VALUES):
+            home = home_of_class(cls)
+            if home == "installed" and not _holds_objects(target):
+                return ()
+        return gc.get_referents(target)
+
+    def _is_local_name(self, target: Any) -> bool:
+        module = sys.modules.get(getattr(target, "__module__", None) or "")
+        return module is None or module.__name__ == "__main__" or is_local_module(module)
+
+    def _container_edges(self, target: Any) -> Iterable[object]:
+        if isinstance(target, dict):
+            items: list[object] = [*target.keys(), *target.values()]
+        elif isinstance(target, list | tuple | set | frozenset):
+            items = list(target)
+        else:
+            return gc.get_referents(target)
+        if len(items) > _PLAIN_LENGTH:
+            if set(map(type, items)) <= ATOMS:
+                return ()
+            if len(items) > SMALL_NODES and self._is_plain(target):
+                return ()
+        if type(target) is not dict and isinstance(target, dict):
+            return gc.get_referents(target)
+        return items
+
+    def _is_plain(self, target: object) -> bool:
+        """Whether nothing but plain data is inside. ``marshal`` refuses anything else at once and
+        is some fifty times as fast as a walk; its bytes also serve as the fingerprint."""
+        try:
+            self.plain[id(target)] = b""
+            marshal.dumps(target, 2)
+        except ValueError:
+            del self.plain[id(target)]
+            return False
+        return True
+
+    def _function_edges(self, function: types.FunctionType) -> Iterator[object]:
+        home = home_of_function(function)
+        if home == "installed" and importable(function):
+            return
+        if home != "installed":
+            self.code.add(id(function))
+            self.functions.append(function)
+            yield from self.globals_of(function).values()
+            yield from self._imported(function)
+        yield from function.__closure__ or ()
+        self.cells.update(map(id, function.__closure__ or ()))
+        yield from function.__defaults__ or ()
+        yield from (function.__kwdefaults__ or {}).values()
+        yield from list(function.__dict__.values())
+        yield from codes.own_annotations(function).values()
+        yield from getattr(function, "__type_params__", ())
+
+    def globals_of(self, function: types.FunctionType) -> dict[str, Any]:
+        """The part of a function's globals that its code and its annotations name."""
+        found = codes.facts(function.__code__)
+        names = dict.fromkeys((*found.loads, *found.stores))
+        names.update(dict.fromkeys(codes.annotation_names(codes.own_annotations(function))))
+        space = function.__globals__
+        picked = {n: space[n] for n in names if n in space and n != "__builtins__"}
+        if self.extra and home_of_function(function) == "notebook":
+            picked.update(self.extra)
+        builtin = sys.modules["builtins"].__dict__
+        absent = [n for n in found.loads if n not in space and n not in builtin]
+        absent = [n for n in absent if n not in found.stores and not n.startswith("__")]
+        if absent:
+            self.missing[function.__qualname__] = absent
+        return picked
+
+    def _imported(self, function: types.FunctionType) -> Iterator[types.ModuleType]:
+        for statement in codes.facts(function.__code__).imports:
+            try:
+                yield from codes.modules_of_import(statement, function.__globals__)
+            except Exception as error:  # the user's own module code
+                self.failures.append(
+                    f"`{function.__qualname__}` imports `{statement.name}`, which failed now "
+                    f"({type(error).__name__}: {error})."
+                )
+
+    def _class_edges(self, cls: type) -> Iterator[object]:
+        home = home_of_class(cls)
+        if home == "installed" and importable(cls):
+            return
+        if home != "installed":
+            self.code.add(id(cls))
+        elif not ("__dict__" in cls.__dict__ or "__slots__" in cls.__dict__):
+            return
+        yield from cls.__bases__
+        yield type(cls)
+        yield from list(cls.__dict__.values())
+        for name in codes.annotation_names(codes.own_annotations(cls)):
+            module = sys.modules.get(cls.__module__)
+            if module is not None and name in module.__dict__:
+                yield module.__dict__[name]
+
+    def _module_edges(self, module: types.ModuleType) -> Iterator[object]:
+        name = module.__name__
+        if not is_local_module(module):
+            self.libraries[name] = module
+            return
+        self.code.add(id(module))
+        self.modules[name] = module
+        yield from module_state(module).values()
+        for other, loaded in list(sys.modules.items()):
+            if not isinstance(loaded, types.ModuleType) or loaded is module:
+                continue
+            if other.startswith(name + ".") or name.startswith(other + "."):
+                yield loaded
+
+
+def module_state(module: types.ModuleType) -> dict[str, Any]:
+    """The contents of a module without the import machinery's own entries."""
+    return {k: v for k, v in list(module.__dict__.items()) if k not in _MODULE_MACHINERY}
+
+
+def _cell_content(cell: types.CellType) -> tuple[object, ...]:
+    try:
+        return (cell.cell_contents,)
+    except ValueError:
+        return ()
+
+
+def _array_edges(array: Any) -> Iterable[object]:
+    if not array.dtype.hasobject or array.dtype.kind != "O":
+        return ()
+    items = array.ravel().tolist()
+    if len(items) > _PLAIN_LENGTH and set(map(type, items)) <= ATOMS:
+        return ()
+    return items
+
+
+def _holds_objects(target: object) -> bool:
+    """Whether a value of an installed type may hold notebook objects: frames can."""
+    return type(target).__name__ in {"DataFrame", "Series", "Signature", "Parameter"} or (
+        type(target).__module__ == "typing"
+    )
