@@ -51,7 +51,7 @@ def execute(
     def run(name: str, environment: dict[str, str]) -> Executed:
         path = notebook(name)
         done = subprocess.run(
-            [sys.executable, "-m", "nbclient.cli", "--inplace", path.name],
+            [sys.executable, "-c", "from nbclient.cli import main; main()", "--inplace", path.name],
             cwd=path.parent,
             env={**clean_environment(tmp_path), **environment},
             capture_output=True,

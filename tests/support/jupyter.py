@@ -42,7 +42,6 @@ def clean_environment(folder: Path) -> dict[str, str]:
         made = folder / name.lower()
         made.mkdir(mode=0o700, parents=True, exist_ok=True)
         kept[name] = str(made)
-    kept["PYTHONWARNINGS"] = "default"
     return kept
 
 

@@ -1,0 +1,52 @@
+"""A notebook in JupyterLab, driven as a person drives it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from tests.support.jupyter import JupyterServer
+
+RAN = re.compile(r"\[\d+\]:")
+CELL = ".jp-Notebook .jp-Cell"
+
+
+class LabNotebook:
+    """An open notebook. Cells are named by their ids in the file."""
+
+    def __init__(self, page: Any, server: JupyterServer, path: Path) -> None:
+        self.page = page
+        cells = nbformat.read(path, as_version=4).cells
+        self._index = {cell["id"]: number for number, cell in enumerate(cells)}
+        self._code = [cell["id"] for cell in cells if cell.cell_type == "code"]
+        page.goto(f"{server.url}lab/tree/{path.name}?token={server.token}")
+        page.locator(CELL).nth(len(cells) - 1).wait_for(state="attached")
+        page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for()
+
+    def cell(self, name: str) -> Any:
+        """The cell, outputs included."""
+        return self.page.locator(CELL).nth(self._index[name])
+
+    def run(self, name: str, timeout: float = 60.0) -> Any:
+        """Run one cell with the keyboard and wait for its end; returns the cell."""
+        cell = self.cell(name)
+        cell.scroll_into_view_if_needed()
+        cell.locator(".jp-InputArea-prompt").first.click()
+        self.page.keyboard.press("Control+Enter")
+        self.prompt(name, timeout)
+        return cell
+
+    def run_through(self, last: str) -> Any:
+        """Run the code cells in order, up to and with ``last``."""
+        for name in self._code[: self._code.index(last) + 1]:
+            cell = self.run(name)
+        return cell
+
+    def prompt(self, name: str, timeout: float = 5.0) -> str:
+        """The prompt of a cell that has run, such as ``[3]:``: it changes with every execution."""
+        prompt = self.cell(name).locator(".jp-InputPrompt").filter(has_text=RAN)
+        prompt.wait_for(timeout=timeout * 1000)
+        return str(prompt.inner_text())
