@@ -10,9 +10,11 @@ from warmcell.errors import StoreError
 
 __all__ = ["Layout", "network_notice", "prepare"]
 
-_NETWORK = frozenset(
-    ["9p", "afs", "beegfs", "ceph", "cifs", "fuse.cephfs", "fuse.gcsfuse", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs", "gfs2", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "smb2", "smb3", "smbfs", "virtiofs"]
+_NETWORK_NAMES = (
+    "9p afs beegfs ceph cifs fuse.cephfs fuse.gcsfuse fuse.glusterfs fuse.rclone fuse.s3fs "
+    "fuse.sshfs gfs2 gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs smb2 smb3 smbfs virtiofs"
 )
+_NETWORK = frozenset(_NETWORK_NAMES.split())
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,11 @@ _SNAPSHOT = (
     'environment, settings, notebook, "user", stored, manifest'
 )
 _TIMES = frozenset({"created_at", "updated_at", "started_at", "finished_at", "time", "last_run_at"})
-_JSON = frozenset(
-    ["parameters", "outputs", "error", "upstream", "inputs", "value", "input_schema", "output_schema", "notes", "held", "environment", "settings", "manifest"]
+_JSON_NAMES = (
+    "parameters outputs error upstream inputs value input_schema output_schema notes held "
+    "environment settings manifest"
 )
+_JSON = frozenset(_JSON_NAMES.split())
 
 
 def list_runs(cursor: DuckDBPyConnection, wanted: ListRuns) -> list[dict[str, Any]]:
@@ -123,7 +125,7 @@ def list_deployments(cursor: DuckDBPyConnection) -> list[dict[str, Any]]:
         'settings, d.notebook, d."user", holder_label, holder_url, '
         "coalesce(r.total, 0) AS total_runs, r.last AS last_run_at "
         "FROM data.deployments d LEFT JOIN (SELECT deployment, count(*) AS total, "
-        "max(created_at) AS last FROM data.runs WHERE deployment IS NOT NULL GROUP BY deployment) r "
+        "max(created_at) AS last FROM data.runs GROUP BY deployment) r "
         "ON r.deployment = d.name ORDER BY name",
         [],
     )

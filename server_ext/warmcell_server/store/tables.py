@@ -97,7 +97,8 @@ def lose_runs(
 ) -> int:
     """Mark the unfinished runs of dead hosts as lost; return how many there were.
 
-    When they ended is not known, so that ``finished_at`` stays empty. ``labels`` names the hosts that are known to have died.
+    When they ended is not known, so that ``finished_at`` stays empty. ``labels`` names the hosts
+    that are known to have died.
     """
     hosts = connection.execute(
         "SELECT DISTINCT host_id FROM data.runs WHERE status IN ('queued', 'running')"
