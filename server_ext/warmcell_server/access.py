@@ -44,10 +44,13 @@ def enter(handler: JupyterHandler, action: str) -> Awaitable[None] | None:
             f"The host name '{handler.request.host}' is not this server's.",
             hint="Call it as localhost, or set ServerApp.allow_remote_access.",
         )
+    state = cast(Any, handler)
+    if handler.request.method == "OPTIONS":  # a browser's preflight carries no credentials
+        state.current_user = state._jupyter_current_user = None
+        return None
     user = _token_user(handler)
     if user is None:
         return _enter_by_provider(handler, action)
-    state = cast(Any, handler)
     state.current_user = state._jupyter_current_user = user
     state._token_authenticated = True  # what the provider itself would note
     if "Origin" in handler.request.headers:  # the answer to anything else needs no CORS header

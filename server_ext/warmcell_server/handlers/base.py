@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from jupyter_server.auth.decorator import allow_unauthenticated
@@ -31,7 +32,7 @@ __all__ = ["Handler"]
 BODY_LIMIT = 64 * 1024 * 1024
 # A refused body is still taken in, up to here: a connection that is closed with unread data is
 # reset, and the reset can overtake the answer.
-DRAIN_BYTES = 64 * 1024 * 1024
+DRAIN_BYTES = 256 * 1024 * 1024
 DRAIN_SECONDS = 10.0
 BODY_SECONDS = 300.0  # for a body to arrive that does not come along with its headers
 _AT_ONCE = 64 * 1024
@@ -46,17 +47,16 @@ _encode = msgspec.json.Encoder().encode
 
 @web.stream_request_body
 class Handler(JupyterHandler):
-    """A request to Warmcell. ``actions`` says what each method does, in the authorizer's words.
+    """A request to Warmcell.
 
     The body is streamed, so that nobody's body is read before :mod:`~warmcell_server.access` let
     its sender in and no more of it than the limit is kept. Errors are problem+json.
     """
 
-    actions: ClassVar[dict[str, str]] = {"GET": "read", "HEAD": "read"}
-
     def initialize(self) -> None:
         self._chunks: list[bytes] = []
         self._size = 0
+        self._refused = False
         self._limit: int = self.settings.get("warmcell_body_limit", BODY_LIMIT)
 
     @property
@@ -72,6 +72,10 @@ class Handler(JupyterHandler):
         """The name of who asks, for the record."""
         found = self.current_user
         return found.username if found is not None else None
+
+    def action(self) -> str:
+        """What the request does, in the authorizer's words: "read", "write" or "execute"."""
+        return "read" if self.request.method in ("GET", "HEAD") else "write"
 
     @property
     def tracks_activity(self) -> bool:
@@ -94,7 +98,7 @@ class Handler(JupyterHandler):
 
     def prepare(self) -> Awaitable[None] | None:  # type: ignore[override]
         try:
-            entering = access.enter(self, self.actions.get(self.request.method or "", "write"))
+            entering = access.enter(self, self.action())
             if entering is None:
                 self._check_body()
                 return None
@@ -141,28 +145,27 @@ class Handler(JupyterHandler):
         """Answer at once, then take in and drop the body, as far as that is bearable."""
         headers = self.request.headers
         length = _length(headers)
+        if (length == 0 and "Transfer-Encoding" not in headers) or "Expect" in headers:
+            raise error
         connection = cast(Any, self.request.connection)
         connection.set_max_body_size(max(length, DRAIN_BYTES))
-        arrives = length > 0 or "Transfer-Encoding" in headers
-        if not arrives or length > DRAIN_BYTES or "Expect" in headers:
-            raise error
+        self._refused = True
         self.answer_error(error)
         await self.flush()
-        # Tornado reads the body once this is set, and would do so itself after this method.
+        # Tornado reads the body once this is set, and would set it itself after this method.
         cast(Any, self)._prepared_future.set_result(None)
-        self._limit = -1
-        try:
+        with contextlib.suppress(TimeoutError, iostream.StreamClosedError):
             await asyncio.wait_for(asyncio.shield(self.request._body_future), DRAIN_SECONDS)
-        except (TimeoutError, iostream.StreamClosedError):
-            self._auto_finish = True
         raise web.Finish
 
     def data_received(self, chunk: bytes) -> None:
         self._size += len(chunk)
-        if self._size <= self._limit:
+        if self._size <= self._limit and not self._refused:
             self._chunks.append(chunk)
-        else:
-            self._chunks.clear()
+            return
+        self._chunks.clear()
+        if self._refused and self._size > DRAIN_BYTES:
+            cast(Any, self.request.connection).close()
 
     # -- in the method -----------------------------------------------------------------------
 
@@ -200,7 +203,8 @@ class Handler(JupyterHandler):
 
     @allow_unauthenticated
     def options(self, *_: str) -> None:
-        """Answer a browser's preflight. It carries no credentials, and learns nothing."""
+        """Answer a browser's preflight; it comes without credentials and learns nothing."""
+        self.set_cors_headers()
         self.set_header("Access-Control-Allow-Methods", ", ".join((*self.methods(), "OPTIONS")))
         self.set_header(
             "Access-Control-Allow-Headers", "accept, authorization, content-type, x-xsrftoken"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from tornado import web
 
 from warmcell_server.handlers.base import Handler
@@ -16,7 +14,8 @@ class InvokeHandler(Handler):
     """Runs a deployment and answers with its outputs. Neither they nor the parameters are decoded
     here."""
 
-    actions: ClassVar[dict[str, str]] = {"POST": "execute"}
+    def action(self) -> str:
+        return "execute"
 
     @web.authenticated
     async def post(self, name: str) -> None:
