@@ -13,6 +13,11 @@ from warmcell_widgets.markup import Json, status_html, table, table_text, text, 
 
 def deployment_html(deployment: Json) -> str:
     """One deployment: state, URL, a curl line, and what its author has to know."""
+    return wrap(f'<div class="wc-card">{deployment_body(deployment)}</div>')
+
+
+def deployment_body(deployment: Json) -> str:
+    """The inside of :func:`deployment_html`, without style sheet and frame."""
     url = str(deployment.get("invoke_url") or deployment.get("url") or "")
     parts = [
         f'<div class="wc-head">{status_html(deployment.get("state"))} '
@@ -32,7 +37,7 @@ def deployment_html(deployment: Json) -> str:
     notes = deployment.get("notes") or ()
     if notes:
         parts.append(f'<div class="wc-part">{notes_html(notes)}</div>')
-    return wrap(f'<div class="wc-card">{"".join(parts)}</div>')
+    return "".join(parts)
 
 
 def deployment_text(deployment: Json) -> str:
@@ -95,7 +100,7 @@ def curl_line(deployment: Json) -> str:
     quoted = body.replace("'", "'\\''")
     return (
         f"curl -X POST '{url}' \\\n"
-        f'  -H "Authorization: token $JUPYTER_TOKEN" -H "Content-Type: application/json" \\\n'
+        f'  -H "Authorization: token $TOKEN" -H "Content-Type: application/json" \\\n'
         f"  -d '{quoted}'"
     )
 
@@ -113,7 +118,7 @@ def example_parameters(schema: object) -> dict[str, Any]:
 
 
 _BLANKS: dict[str, Any] = {
-    "string": "…",
+    "string": "text",
     "integer": 0,
     "number": 0.0,
     "boolean": False,

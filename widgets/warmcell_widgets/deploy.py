@@ -1,0 +1,99 @@
+"""The Deploy button: deploy a pipeline under a name, and see and change what is deployed."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import traitlets
+
+from warmcell.errors import WarmcellError
+from warmcell.link import control, status
+from warmcell_widgets.assets import script
+from warmcell_widgets.bridge import HostView, problem
+from warmcell_widgets.deployments import deployment_body, deployments_text
+from warmcell_widgets.markup import text, wrap
+
+if TYPE_CHECKING:
+    from warmcell.pipelines import Pipeline
+
+
+class DeployWidget(HostView):
+    """A name field and a Deploy button for ``pipeline``, and its deployments, live.
+
+    Only deploying needs the kernel; undeploy and rollback go to the host by HTTP where they can.
+    A click deploys what the pipeline's name means *then*, so that the button of an earlier output
+    does not bring back an older definition.
+    """
+
+    _esm: ClassVar[str] = script("deploy.js")
+
+    _pipeline = traitlets.Unicode().tag(sync=True)
+    _name = traitlets.Unicode().tag(sync=True)
+    _url = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, pipeline: Pipeline, name: str | None = None) -> None:
+        control("GET", "api/v1/status")  # connects
+        self._target = pipeline
+        super().__init__(
+            _pipeline=pipeline.name,
+            _name=name or default_name(pipeline.name),
+            _url=status().url,
+        )
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The pipeline that a click deploys."""
+        spaces = getattr(self._target.function, "__globals__", {})
+        found = spaces.get(self._target.name)
+        return found if type(found) is type(self._target) else self._target
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        if message.get("kind") != "warmcell-deploy":
+            return
+        identifier = message.get("id")
+        self.send({"kind": "warmcell-deploying", "id": identifier})
+        answer: dict[str, Any] = {"kind": "warmcell-deployed", "id": identifier}
+        try:
+            made = self.pipeline.deploy(str(message.get("name")))
+            answer["deployment"] = {
+                "name": made.name,
+                "snapshot": made.snapshot,
+                "url": made.url,
+                "notes": made.notes,
+            }
+        except Exception as error:  # the outermost edge: on_init is the user's code
+            answer["problem"] = problem(error)
+        self.send(answer)
+
+    def _deployed(self) -> list[dict[str, Any]]:
+        found = control("GET", "api/v1/deployments")["deployments"]
+        return [item for item in found if item["pipeline"] == self._pipeline]
+
+    def static_html(self) -> str:
+        try:
+            found = self._deployed()
+        except WarmcellError as error:
+            return wrap(f'<p class="wc-dim">{text(error)}</p>')
+        if found:
+            return wrap("".join(f'<div class="wc-card">{deployment_body(d)}</div>' for d in found))
+        command = f"%deploy {self._pipeline}"
+        return wrap(
+            f'<div class="wc-card"><div class="wc-head"><span class="wc-name">'
+            f'{text(self._pipeline)}</span> <span class="wc-dim">not deployed when this was shown; '
+            f"<code>{text(command)}</code> deploys it</span></div></div>"
+        )
+
+    def static_text(self) -> str:
+        try:
+            found = self._deployed()
+        except WarmcellError as error:
+            return str(error)
+        if found:
+            return deployments_text(found)
+        return f"{self._pipeline}: not deployed. %deploy {self._pipeline} deploys it."
+
+
+def default_name(pipeline: str) -> str:
+    """A deployment's name made of a pipeline's."""
+    return re.sub(r"[^a-z0-9_-]+", "-", pipeline.lower()).strip("-_")[:63]

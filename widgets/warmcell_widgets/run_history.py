@@ -1,0 +1,69 @@
+"""The run history as a live view."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+import traitlets
+
+from warmcell.errors import UsageError, WarmcellError
+from warmcell.link import control
+from warmcell_widgets.assets import script
+from warmcell_widgets.bridge import HostView
+from warmcell_widgets.markup import text, wrap
+from warmcell_widgets.runs import runs_html, runs_text
+
+FILTERS = ("pipeline", "deployment", "snapshot", "status", "trigger", "since", "until")
+STATIC_ROWS = 20
+
+
+class History(HostView):
+    """Runs, newest first; new ones appear without running a cell again, a click opens one.
+
+    ``limit`` is the length of a page; the filters are those of ``Client().list_runs``: pipeline,
+    deployment, snapshot, status, trigger, since, until. Raises :class:`UsageError` for another
+    filter and whatever the host raises where there is none.
+    """
+
+    _esm: ClassVar[str] = script("history.js")
+
+    _filters = traitlets.Dict().tag(sync=True)
+    _limit = traitlets.Int(50).tag(sync=True)
+
+    def __init__(self, *, limit: int = 50, **filters: Any) -> None:
+        for name in filters:
+            if name not in FILTERS:
+                raise UsageError(
+                    f"The history has no filter '{name}'.", hint=f"Known: {', '.join(FILTERS)}."
+                )
+        chosen = {name: str(value) for name, value in filters.items() if value is not None}
+        self._page(chosen, 1)  # connects, and refuses what the host refuses
+        super().__init__(_filters=chosen, _limit=max(1, min(int(limit), 200)))
+
+    @staticmethod
+    def _page(filters: dict[str, str], limit: int) -> dict[str, Any]:
+        query = urlencode({**filters, "limit": limit})
+        found: dict[str, Any] = control("GET", f"api/v1/runs?{query}")
+        return found
+
+    def _title(self) -> str:
+        return f"Runs of {', '.join(self._filters.values())}" if self._filters else "Runs"
+
+    def static_html(self) -> str:
+        try:
+            page = self._page(self._filters, STATIC_ROWS)
+        except WarmcellError as error:
+            return wrap(f'<p class="wc-dim">The run history: {text(error)}</p>')
+        return runs_html(page["runs"], title=self._title(), more=bool(page.get("next")))
+
+    def static_text(self) -> str:
+        try:
+            return runs_text(self._page(self._filters, STATIC_ROWS)["runs"])
+        except WarmcellError as error:
+            return f"The run history: {error}"
+
+
+def history(*, limit: int = 50, **filters: Any) -> History:
+    """Show the run history; see :class:`History`."""
+    return History(limit=limit, **filters)

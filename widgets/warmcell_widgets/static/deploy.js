@@ -1,0 +1,249 @@
+// The Deploy button, and the deployments of one pipeline.
+
+import { connect } from "./api.js";
+import { curlLine } from "./curl.js";
+import { button, copyButton, duration, make, setText, statusNode } from "./dom.js";
+
+const NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+const RESERVED = new Set(["api", "static", "mcp", "docs", "metrics"]);
+const WAITING_MS = 400;
+const SLOW_LAG_S = 0.05;
+const POLL_MS = 5000;
+
+/** What is wrong with a deployment's name, or "". */
+export function nameProblem(name) {
+  if (!name) return "A deployment needs a name.";
+  if (RESERVED.has(name)) return `“${name}” is a reserved name.`;
+  if (name.length > 63) return "A name has at most 63 characters.";
+  if (!/^[a-z0-9]/.test(name)) return "A name begins with a letter a–z or a digit.";
+  if (!NAME.test(name)) return "A name has only a–z, 0–9, - and _.";
+  return "";
+}
+
+class Deploy {
+  constructor(model, el, signal) {
+    this.model = model;
+    this.signal = signal;
+    this.pipeline = model.get("_pipeline");
+    this.cards = new Map();          // deployment name -> Card
+    this.sent = null;                // id of the deploy under way
+    this.count = 0;
+    this.build(el);
+  }
+
+  build(el) {
+    this.name = make("input", "wc-input wc-mono");
+    this.name.value = this.model.get("_name");
+    this.name.spellcheck = false;
+    this.name.autocomplete = "off";
+    this.name.setAttribute("aria-label", "Name of the deployment");
+    this.name.addEventListener("input", () => this.check());
+    this.name.addEventListener("keydown", (event) => {
+      event.stopPropagation();       // keys typed here are no shortcuts of the notebook
+      if (event.key === "Enter") this.deploy();
+    });
+    this.button = button("Deploy", "wc-primary", () => this.deploy());
+    this.hint = make("div", "wc-hint wc-dim");
+    this.message = make("div", "wc-message");
+    this.message.setAttribute("role", "status");
+    this.message.hidden = true;
+    const title = make("span", "", "Deploy ", make("b", "", this.pipeline), " as");
+    this.list = make("div", "wc-list");
+    el.append(make("div", "wc-card",
+      make("div", "wc-head wc-form", title, this.name, this.button), this.hint, this.message, this.list));
+    this.check();
+  }
+
+  async start() {
+    const receive = (message) => this.receive(message);
+    this.model.on("msg:custom", receive);
+    this.signal.addEventListener("abort", () => this.model.off("msg:custom", receive), { once: true });
+    this.host = await connect(this.model, this.signal);
+    if (this.signal.aborted) return;
+    this.host.watch(({ connected }) => { if (connected) this.refresh(); });
+    if (!this.host.isHttp) return;
+    const timer = setInterval(() => { if (this.cards.size && !document.hidden) this.refresh(); }, POLL_MS);
+    this.signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+  }
+
+  check() {
+    const problem = nameProblem(this.name.value);
+    this.name.setAttribute("aria-invalid", String(Boolean(problem)));
+    this.hint.classList.toggle("wc-stderr", Boolean(problem));
+    setText(this.hint, problem || `POST ${this.model.get("_url")}${this.name.value}/invoke`);
+    this.button.disabled = Boolean(problem) || this.sent !== null;
+    setText(this.button, this.cards.has(this.name.value) ? "Deploy again" : "Deploy");
+    return !problem;
+  }
+
+  deploy() {
+    if (this.sent !== null || !this.check()) return;
+    this.sent = `${Date.now()}-${this.count += 1}`;
+    this.check();
+    this.say("wc-dim", "Deploying…");
+    this.waiting = setTimeout(() => this.say("wc-dim",
+      "Waiting for the running cell: a new snapshot is taken between cells. What is deployed goes on serving."), WAITING_MS);
+    this.model.send({ kind: "warmcell-deploy", id: this.sent, name: this.name.value });
+  }
+
+  receive(message) {
+    if (!message || message.id !== this.sent) return;
+    clearTimeout(this.waiting);
+    if (message.kind === "warmcell-deploying") {
+      this.say("wc-dim", "Deploying…");
+      return;
+    }
+    if (message.kind !== "warmcell-deployed") return;
+    this.sent = null;
+    if (message.problem) {
+      const { title, detail, hint } = message.problem;
+      this.say("wc-error", [detail, hint].filter(Boolean).join(" "), title);
+    } else {
+      const { name, snapshot } = message.deployment;
+      this.say("wc-done", `${name} serves snapshot ${snapshot}.`);
+    }
+    this.check();
+    this.refresh();
+  }
+
+  say(kind, text, title = "") {
+    this.message.className = `wc-message ${kind}`;
+    this.message.replaceChildren(...(title ? [make("b", "", title), " "] : []), text);
+    this.message.hidden = false;
+  }
+
+  async refresh() {
+    if (!this.host) return;
+    let found;
+    try {
+      found = (await this.host.request("GET", "api/v1/deployments")).deployments;
+    } catch {
+      return;                        // the watcher tells when the host is back
+    }
+    const mine = found.filter((item) => item.pipeline === this.pipeline);
+    const names = new Set(mine.map((item) => item.name));
+    for (const [name, card] of this.cards) {
+      if (names.has(name)) continue;
+      card.node.remove();
+      this.cards.delete(name);
+    }
+    for (const item of mine) {
+      let card = this.cards.get(item.name);
+      if (!card) {
+        card = new Card(this, item.name);
+        this.cards.set(item.name, card);
+        this.list.append(card.node);
+      }
+      card.update(item);
+    }
+    this.check();
+  }
+
+  async act(card, action) {
+    try {
+      await action();
+      card.say("");
+    } catch (error) {
+      card.say([error.message, error.hint].filter(Boolean).join(" "));
+    }
+    await this.refresh();
+  }
+}
+
+class Card {
+  constructor(owner, name) {
+    this.owner = owner;
+    this.path = `api/v1/deployments/${encodeURIComponent(name)}`;
+    this.status = make("span", "");
+    this.serves = make("span", "wc-dim");
+    this.calls = make("span", "wc-dim");
+    this.versions = make("select", "wc-input wc-small");
+    this.versions.setAttribute("aria-label", "Roll back to a snapshot");
+    this.versions.addEventListener("change", () => this.rollback());
+    this.remove = button("Undeploy", "wc-small", () => this.undeploy());
+    this.reason = make("div", "wc-note");
+    this.lag = make("div", "wc-note");
+    this.problem = make("div", "wc-error");
+    for (const node of [this.reason, this.lag, this.problem]) node.hidden = true;
+    this.curl = make("pre", "wc-text");
+    this.notes = make("div", "");
+    this.held = make("details", "wc-held", make("summary", "wc-dim", ""), this.notes);
+    const call = make("div", "wc-call", this.curl, copyButton(() => this.curl.textContent));
+    this.node = make("div", "wc-part wc-deployment",
+      make("div", "wc-line", this.status, make("span", "wc-name", name), this.serves, this.calls,
+        make("span", "wc-push wc-tools", this.versions, this.remove)),
+      this.reason, this.lag, this.problem, call, this.held);
+    this.node.dataset.deployment = name;
+  }
+
+  update(item) {
+    this.item = item;
+    this.status.replaceChildren(statusNode(item.state));
+    setText(this.serves, `snapshot ${item.snapshot}`);
+    const flying = item.in_flight + item.queued;
+    setText(this.calls, `${item.total_runs} ${item.total_runs === 1 ? "call" : "calls"}${flying ? `, ${flying} now` : ""}`);
+    this.note(this.reason, item.reason);
+    this.note(this.lag, item.lag > SLOW_LAG_S
+      ? `What runs in this kernel delays calls by up to ${duration(item.lag)} (waiting for Python's interpreter lock).` : "");
+    setText(this.curl, curlLine(item));
+    const warm = (item.warm ?? []).filter((number) => number !== item.snapshot).reverse();
+    this.versions.hidden = !warm.length;
+    const offered = warm.join();
+    if (this.offered !== offered) {
+      this.offered = offered;
+      this.versions.replaceChildren(new Option("Roll back to…", ""),
+        ...warm.map((number) => new Option(`snapshot ${number}`, String(number))));
+    }
+    const notes = item.notes ?? [];
+    this.held.hidden = !notes.length;
+    setText(this.held.firstChild, `${notes.length} ${notes.length === 1 ? "thing" : "things"} to know about this snapshot`);
+    const text = notes.join("\n");
+    if (this.noted !== text) {
+      this.noted = text;
+      this.notes.replaceChildren(...notes.map((note) => make("div", "wc-note", note)));
+    }
+  }
+
+  note(node, text) {
+    setText(node, text || "");
+    node.hidden = !text;
+  }
+
+  say(text) {
+    this.note(this.problem, text);
+  }
+
+  undeploy() {
+    if (!this.armed) {
+      this.armed = setTimeout(() => this.disarm(), 4000);
+      this.remove.textContent = "Undeploy?";
+      this.remove.classList.add("wc-armed");
+      return;
+    }
+    this.disarm();
+    this.owner.act(this, () => this.owner.host.request("DELETE", this.path));
+  }
+
+  disarm() {
+    clearTimeout(this.armed);
+    this.armed = null;
+    this.remove.textContent = "Undeploy";
+    this.remove.classList.remove("wc-armed");
+  }
+
+  rollback() {
+    const to = Number(this.versions.value);
+    this.versions.value = "";
+    if (!to) return;
+    this.owner.act(this, () => this.owner.host.request("POST", `${this.path}/rollback`, { to }));
+  }
+}
+
+export default {
+  render({ model, el }) {
+    const stop = new AbortController();
+    el.classList.add("warmcell", "wc-live");
+    new Deploy(model, el, stop.signal).start();
+    return () => stop.abort();
+  },
+};

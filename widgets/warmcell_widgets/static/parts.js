@@ -1,0 +1,128 @@
+// The inside of a run: error, outputs, step bars, inputs, logs. The twin of runs.py.
+
+import { clip, duration, elapsed, long, make, pairs, plain, short, statusMark } from "./dom.js";
+
+const MAX_LOG_LINES = 400;
+
+/** Everything that is known of a run, as returned by `api/v1/runs/{id}`. */
+export function runBody(run) {
+  const body = make("div", "wc-run");
+  if (run.error) body.append(make("div", "wc-part", errorNode(run.error)));
+  if (run.outputs && Object.keys(run.outputs).length) body.append(part("outputs", valuesNode(run.outputs)));
+  if (run.steps?.length) body.append(part("steps", stepsNode(run)));
+  if (run.parameters && Object.keys(run.parameters).length) body.append(part("inputs", valuesNode(run.parameters)));
+  if (run.logs?.length) body.append(part("output", logsNode(run.logs)));
+  if (!body.childNodes.length) body.append(make("div", "wc-part wc-dim", "Nothing recorded yet."));
+  return body;
+}
+
+function part(label, node) {
+  return make("div", "wc-part", make("p", "wc-label", label), node);
+}
+
+/** How a run came about, as `call of churn, snapshot 3`. */
+export function served(run) {
+  let words = String(run.trigger ?? "");
+  if (run.deployment) words += words ? ` of ${run.deployment}` : run.deployment;
+  if (run.snapshot !== null && run.snapshot !== undefined) words += `, snapshot ${run.snapshot}`;
+  return words;
+}
+
+export function errorNode(error) {
+  if (typeof error !== "object") return make("div", "wc-error", plain(error));
+  const node = make("div", "wc-error", make("b", "", error.type || "Error"));
+  if (error.step) node.append(" in step ", make("b", "", error.step));
+  if (error.message) node.append(make("pre", "wc-text", plain(error.message)));
+  if (error.hint) node.append(make("p", "", error.hint));
+  if (error.traceback) {
+    node.append(make("details", "", make("summary", "", "traceback"),
+      make("pre", "wc-text", plain(error.traceback))));
+  }
+  return node;
+}
+
+/** An error as one line. */
+export function errorLine(error) {
+  if (!error) return "";
+  if (typeof error !== "object") return plain(error);
+  return clip(plain(`${error.type || "Error"}: ${error.message || ""}`), 120);
+}
+
+export function valuesNode(values) {
+  if (typeof values !== "object" || Array.isArray(values)) return make("pre", "wc-text", long(values));
+  const list = make("dl", "wc-values");
+  for (const [name, value] of Object.entries(values)) {
+    list.append(make("dt", "", name), make("dd", "", make("pre", "", long(value))));
+  }
+  return list;
+}
+
+function stepsNode(run) {
+  const artifacts = new Map();
+  for (const item of run.artifacts ?? []) {
+    if (!artifacts.has(item.step)) artifacts.set(item.step, []);
+    artifacts.get(item.step).push(item);
+  }
+  const starts = run.steps.filter((step) => step.started_at).map((step) => Date.parse(step.started_at));
+  const first = Math.min(...starts);
+  const last = Math.max(...run.steps.map((step) => step.started_at
+    ? Date.parse(step.started_at) + 1e3 * (elapsed(step) ?? 0) : first));
+  const span = last - first;
+  const body = make("tbody", "");
+  for (const step of run.steps) {
+    const seconds = elapsed(step);
+    const name = make("td", "", statusMark(step.status), ` ${step.step}`);
+    if (step.attempts > 1) name.append(make("span", "wc-dim", ` ${step.attempts} attempts`));
+    const track = make("div", "wc-track");
+    if (step.started_at && span > 0) {
+      const bar = make("div", `wc-bar wc-${step.status}`);
+      const left = Math.min(100 * (Date.parse(step.started_at) - first) / span, 99);
+      bar.style.marginLeft = `${left}%`;
+      bar.style.width = `${Math.min(Math.max(1e5 * (seconds ?? 0) / span, 0.5), 100 - left)}%`;
+      track.append(bar);
+    }
+    const made = (artifacts.get(step.step) ?? []).map((item) => {
+      const value = item.preview || (item.value === null || item.value === undefined ? item.type : short(item.value, 60));
+      return `${item.name}: ${value}`;
+    }).join(", ");
+    const output = make("td", "wc-clip wc-dim", clip(made, 160));
+    output.title = clip(made, 600);
+    body.append(make("tr", "", name, make("td", "wc-lane", track),
+      make("td", "wc-num", duration(seconds)), output));
+    if (step.error && step.status === "failed" && step.step !== run.error?.step) {
+      const cell = make("td", "", errorNode(step.error));
+      cell.colSpan = 4;
+      body.append(make("tr", "", cell));
+    }
+  }
+  return make("div", "wc-scroll", make("table", "wc-table wc-steps", body));
+}
+
+function logsNode(logs) {
+  const box = make("div", "");
+  let block = null;
+  let step = null;
+  let lines = 0;
+  for (const record of logs) {
+    if (lines >= MAX_LOG_LINES) {
+      box.append(make("p", "wc-dim", "The rest is in Client().get_run(id).logs."));
+      break;
+    }
+    const text = clip(plain(record.text), 8000);
+    lines += Math.max(text.split("\n").length - 1, 1);
+    if (block === null || step !== (record.step ?? "")) {
+      step = record.step ?? "";
+      if (step) box.append(make("p", "wc-label", step));
+      block = make("pre", "wc-text");
+      box.append(block);
+    }
+    block.append(record.stream === "stderr" ? make("span", "wc-stderr", text) : text);
+  }
+  return box;
+}
+
+/** What tells two states of a run apart at a glance; equal text means nothing to redraw. */
+export function fingerprint(run) {
+  return [run.status, run.duration, run.finished_at, run.steps?.length, run.logs?.length,
+    run.steps?.map((step) => step.status).join(), errorLine(run.error), pairs(run.outputs, 200)].join("|");
+}
