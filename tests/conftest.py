@@ -40,6 +40,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., JupyterServer]]:
     yield start
     for server in servers:
         server.stop()
+        print(server.tail())  # pytest shows it when the test failed
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,7 @@ def jupyter_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter
         yield server.start()
     finally:
         server.stop()
+        print(server.tail())  # pytest shows it when the last test of the module failed
 
 
 @pytest.fixture(scope="module")
