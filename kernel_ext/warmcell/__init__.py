@@ -1,3 +1,77 @@
-"""Warmcell: pipelines made of notebook cells, served by the kernel that holds their objects."""
+"""Warmcell: pipelines made of notebook cells, served by the kernel that holds their objects.
+
+Names are loaded on first use (PEP 562): the host imports ``warmcell.wire`` and nothing more.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from warmcell.client import Client
+    from warmcell.context import (
+        get_pipeline_context,
+        get_step_context,
+        log_metadata,
+        report_progress,
+    )
+    from warmcell.options import Retry
+    from warmcell.pipelines import Pipeline, pipeline
+    from warmcell.steps import Step, step, unmapped
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Client",
+    "Pipeline",
+    "Retry",
+    "Step",
+    "get_pipeline_context",
+    "get_step_context",
+    "log_metadata",
+    "pipeline",
+    "report_progress",
+    "step",
+    "unmapped",
+]
+
+_HOMES = {
+    "Client": "client",
+    "Pipeline": "pipelines",
+    "Retry": "options",
+    "Step": "steps",
+    "get_pipeline_context": "context",
+    "get_step_context": "context",
+    "log_metadata": "context",
+    "pipeline": "pipelines",
+    "report_progress": "context",
+    "step": "steps",
+    "unmapped": "steps",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
+def load_ipython_extension(ipython: InteractiveShell) -> None:
+    """Answer ``%load_ext warmcell``: add the magics, connect to the host in the background."""
+    from warmcell.extension import load
+
+    load(ipython)
+
+
+def unload_ipython_extension(ipython: InteractiveShell) -> None:
+    """Answer ``%unload_ext warmcell``: take away exactly what loading added."""
+    from warmcell.extension import unload
+
+    unload(ipython)

@@ -25,6 +25,7 @@ __all__ = [
     "ParameterModel",
     "check_deployable",
     "encode_outputs",
+    "encode_parameters",
     "output_schema",
     "parameter_model",
     "resolved_hints",
@@ -244,6 +245,24 @@ def output_schema(outputs: Iterable[tuple[str, Any]], name: str = "outputs") -> 
     if definitions:
         result["$defs"] = definitions
     return result
+
+
+def encode_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn Python values into the plain JSON values that a call carries.
+
+    Raises :class:`ParameterError` naming the parameter that has no JSON form.
+    """
+    plain: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            plain[name] = pydantic_core.from_json(to_json(value))
+        except ValueError:
+            path, kind = without_json_form(value, name)
+            raise ParameterError(
+                f"Parameter {path} is a {kind}, which has no JSON form.",
+                errors=[{"pointer": f"/parameters/{name}", "message": kind, "type": "no_json"}],
+            ) from None
+    return plain
 
 
 def encode_outputs(outputs: Mapping[str, Any]) -> bytes:

@@ -1,0 +1,38 @@
+"""The words that options and states take, as enums. Their plain strings do as well."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["ExecutionMode", "ExecutionStatus"]
+
+
+class ExecutionMode(StrEnum):
+    """What a pipeline does when a step fails."""
+
+    CONTINUE_ON_FAILURE = "continue_on_failure"
+    FAIL_FAST = "fail_fast"
+    STOP_ON_FAILURE = "stop_on_failure"
+
+
+class ExecutionStatus(StrEnum):
+    """The state of a run. ``COMPLETED`` is ZenML's name of ``SUCCEEDED``."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    COMPLETED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    LOST = "lost"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a run in this state has ended."""
+        return self not in (ExecutionStatus.QUEUED, ExecutionStatus.RUNNING)
+
+    @property
+    def is_successful(self) -> bool:
+        """Whether a run in this state has succeeded."""
+        return self is ExecutionStatus.SUCCEEDED

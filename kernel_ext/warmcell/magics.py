@@ -1,0 +1,236 @@
+"""The magics: argument parsing, and nothing else."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from IPython.core import error as ipython_error
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
+from IPython.core.magic import no_var_expand as verbatim
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+
+from warmcell import cells, signatures
+from warmcell.errors import UsageError
+from warmcell.listing import deployments_table, history, pipelines_table, query
+from warmcell.names import literal, look_up, pipeline_named
+from warmcell.options import PipelineOptions, Retry, StepOptions
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["WarmcellMagics"]
+
+_HOOKS = ("on_start", "on_end", "on_success", "on_failure")
+
+
+def _common(magic: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that steps and pipelines share."""
+    options = [
+        argument("--name", metavar="NAME", help="its name, if not that of the function"),
+        argument("--retries", type=int, metavar="N", help="tries after the first one"),
+        argument("--retry-delay", type=float, metavar="S", help="seconds before a retry"),
+        argument("--retry-backoff", type=float, metavar="F", help="factor from wait to wait"),
+        argument("--retry-on", nargs="+", metavar="ERROR", help="exceptions that count"),
+        argument("--on-start", metavar="FUNCTION", help="called before it starts"),
+        argument("--on-end", metavar="FUNCTION", help="called when it has ended, either way"),
+        argument("--on-success", metavar="FUNCTION", help="called when it succeeded"),
+        argument("--on-failure", metavar="FUNCTION", help="called with the exception"),
+        argument("--tags", nargs="+", metavar="TAG", help="words to find it by"),
+        argument("--settings", metavar="DICT", help="name of a dict of settings"),
+    ]
+    return functools.reduce(lambda made, option: option(made), reversed(options), magic)
+
+
+@magics_class
+class WarmcellMagics(Magics):
+    """``%%step``, ``%%pipeline``, ``%deploy``, ``%undeploy``, ``%runs``, ``%pipelines`` and
+    ``%deployments``. ``replaced`` holds magics of the same names that were there before."""
+
+    replaced: dict[tuple[str, str], Any]
+
+    @verbatim
+    @magic_arguments("%step")
+    @_common
+    @argument("--timeout", type=float, metavar="S", help="seconds that an attempt may take")
+    @argument("--run", action="store_true", help="also run it, on variables of its inputs' names")
+    @cell_magic
+    def step(self, line: str, cell: str) -> None:
+        """Define a step.
+
+        In a cell with a `def`, the last top-level function is the step and the others are helpers:
+
+            %%step
+            def features(customer: dict) -> pd.DataFrame: ...
+
+        A cell without one names its inputs and outputs on the first line; other names that it
+        reads are the notebook's variables:
+
+            %%step score(features) -> probability
+            probability = float(model.predict_proba(features)[0, 1])
+        """
+        signature, rest = signatures.split(line)
+        given = _parse(WarmcellMagics.step, rest)
+        source = cells.Cell.of(self._here, "step", line, cell)
+        if signature is None:
+            if given.run:
+                raise UsageError("--run goes with inputs on the first line.", hint=_RUN_HINT)
+            cells.define_step(source, given.name, self._step_options(given))
+            return
+        step = cells.define_plain(source, signature, given.name, self._step_options(given))
+        if given.run:
+            cells.run_here(source, signature, step)
+
+    @verbatim
+    @magic_arguments("%pipeline")
+    @_common
+    @argument("--on-init", metavar="FUNCTION", help="makes the state that steps see")
+    @argument("--init", nargs="+", metavar="KEY=VALUE", help="arguments of --on-init")
+    @argument("--on-cleanup", metavar="FUNCTION", help="called with the state at the end")
+    @argument("--execution-mode", metavar="MODE", help="continue_on_failure or fail_fast")
+    @argument("--dynamic", action="store_true", help="run the body as plain Python")
+    @cell_magic
+    def pipeline(self, line: str, cell: str) -> None:
+        """Define a pipeline: the last top-level function of the cell, which calls your steps.
+
+            %%pipeline --on-init load_model
+            def churn(customer: dict) -> dict:
+                return respond(score(features(customer)))
+
+        Then `churn(customer)` runs it and `churn.deploy()` serves it.
+        """
+        given = _parse(WarmcellMagics.pipeline, line)
+        source = cells.Cell.of(self._here, "pipeline", line, cell)
+        cells.define_pipeline(source, given.name, self._pipeline_options(given))
+
+    @magic_arguments("deploy")
+    @argument("pipeline", metavar="PIPELINE", help="the pipeline, by the name of its variable")
+    @argument("name", nargs="?", metavar="NAME", help="name in the URL; its own by default")
+    @argument("--settings", metavar="DICT", help="name of a dict of settings")
+    @argument("--overtake", action="store_true", help="take the name over from another notebook")
+    @line_magic
+    def deploy(self, line: str) -> Any:
+        """Serve a snapshot of a pipeline under a URL: %deploy churn, or %deploy churn my-name."""
+        given = _parse(WarmcellMagics.deploy, line)
+        pipeline = pipeline_named(self._here.user_ns, given.pipeline)
+        options: dict[str, Any] = {}
+        if given.settings:
+            options["settings"] = self._value(given.settings, "--settings")
+        if given.overtake:
+            options["overtake"] = True
+        return pipeline.deploy(given.name, **options)
+
+    @magic_arguments("undeploy")
+    @argument("name", metavar="NAME", help="name of the deployment")
+    @line_magic
+    def undeploy(self, line: str) -> None:
+        """Stop serving a deployment; its runs stay in the history."""
+        from warmcell.client import Client
+
+        Client().delete_deployment(_parse(WarmcellMagics.undeploy, line).name)
+
+    @verbatim
+    @magic_arguments("runs")
+    @argument("--limit", type=int, default=None, metavar="N", help="how many, newest first")
+    @argument("--pipeline", metavar="NAME", help="only runs of this pipeline")
+    @argument("--deployment", metavar="NAME", help="only runs of this deployment")
+    @argument("--status", metavar="STATUS", help="succeeded, failed, running, lost, ...")
+    @argument("--trigger", metavar="TRIGGER", help="call or cell")
+    @line_cell_magic
+    def runs(self, line: str, cell: str | None = None) -> Any:
+        """Show the run history; as %%runs, answer an SQL query over it with a DataFrame.
+
+            %%runs
+            SELECT pipeline, status, count(*) FROM runs GROUP BY ALL
+
+        The tables are runs, steps, artifacts, logs, snapshots and deployments.
+        """
+        given = {k: v for k, v in vars(_parse(WarmcellMagics.runs, line)).items() if v is not None}
+        if cell is None:
+            return history(given)
+        if set(given) - {"limit"}:
+            raise UsageError("%%runs takes --limit only.", hint="Filter with WHERE in the query.")
+        return query(cell, **given)
+
+    @line_magic
+    def pipelines(self, line: str) -> Any:
+        """List the pipelines of this notebook."""
+        return pipelines_table(self._here.user_ns)
+
+    @line_magic
+    def deployments(self, line: str) -> Any:
+        """List what is served from this store."""
+        return deployments_table()
+
+    @property
+    def _here(self) -> InteractiveShell:
+        assert self.shell is not None
+        return self.shell
+
+    # -- options: words on the line to values ---------------------------------------------------
+
+    def _value(self, name: str, option: str) -> Any:
+        return look_up(self._here.user_ns, name, option)
+
+    def _shared(self, given: Namespace) -> dict[str, Any]:
+        options: dict[str, Any] = {}
+        for hook in _HOOKS:
+            if name := getattr(given, hook):
+                options[hook] = self._value(name, f"--{hook.replace('_', '-')}")
+        if given.settings:
+            options["settings"] = self._value(given.settings, "--settings")
+        if given.tags:
+            options["tags"] = tuple(given.tags)
+        retry = {
+            "max_retries": given.retries,
+            "delay": given.retry_delay,
+            "backoff": given.retry_backoff,
+            "on": given.retry_on and tuple(self._value(n, "--retry-on") for n in given.retry_on),
+        }
+        retry = {key: value for key, value in retry.items() if value is not None}
+        if retry:
+            options["retry"] = Retry(**retry)
+        return options
+
+    def _step_options(self, given: Namespace) -> StepOptions:
+        return StepOptions(**self._shared(given), timeout=given.timeout)
+
+    def _pipeline_options(self, given: Namespace) -> PipelineOptions:
+        options = self._shared(given)
+        for hook in ("on_init", "on_cleanup"):
+            if name := getattr(given, hook):
+                options[hook] = self._value(name, f"--{hook.replace('_', '-')}")
+        if given.init:
+            pairs = (pair.partition("=") for pair in given.init)
+            options["on_init_kwargs"] = {
+                key: literal(self._here.user_ns, value, f"--init {key}=") for key, _, value in pairs
+            }
+        if given.execution_mode:
+            options["execution_mode"] = given.execution_mode
+        if given.dynamic:
+            options["dynamic"] = True
+        return PipelineOptions(**options)
+
+
+_RUN_HINT = "Write %%step score(features) -> probability --run, or call the step in its cell."
+
+
+def _parse(magic: Callable[..., Any], line: str) -> Namespace:
+    """Parse the options of a line; an unknown one is named with the one that was meant."""
+    parser = magic.parser  # type: ignore[attr-defined]
+    known = [option for action in parser._actions for option in action.option_strings]
+    for word in line.split():
+        option = word.partition("=")[0]
+        if option.startswith("--") and option not in known:
+            near = difflib.get_close_matches(option, known, 1)
+            hint = f"Did you mean {near[0]}?" if near else f"It takes {', '.join(known)}."
+            raise UsageError(f"%{parser.prog} has no option {option}.", hint=hint)
+    try:
+        given: Namespace = parse_argstring(magic, line)
+    except ipython_error.UsageError as error:
+        raise UsageError(f"%{parser.prog}: {error}.", hint=f"See %{parser.prog}?") from None
+    return given

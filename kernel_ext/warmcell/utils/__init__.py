@@ -1,0 +1,1 @@
+"""Helpers under the module paths that ZenML has them."""
