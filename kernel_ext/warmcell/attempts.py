@@ -1,0 +1,293 @@
+"""Running one step of a run: its scope, hooks, retries, timeout, and the record of it.
+
+Both forms do the same, :func:`perform` on the calling thread and :func:`perform_async` on the
+event loop. Each returns the value of the step or raises what the step raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from typing import TYPE_CHECKING, Any
+
+from warmcell import hooks
+from warmcell.context import StepContext, current
+from warmcell.errors import RunTimedOut, StepCancelled
+from warmcell.execution import Execution, check_outputs
+from warmcell.ids import now
+from warmcell.output import flush
+from warmcell.loop import loop
+from warmcell.pool import pool
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from warmcell.cancellation import Entry
+    from warmcell.graph import Node
+    from warmcell.options import Retry
+
+GRACE_SECONDS = 0.2  # for a step that was told to stop to do so
+
+
+def perform(run: Execution, node: Node, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run the step of ``node``. An ``async`` step runs on the event loop while this waits."""
+    step = node.step
+    if step.is_async:
+        return wait(run, start_async(run, node, args, kwargs))
+    token = run.token
+    scope = StepContext(run, step, node.name, args, kwargs)
+    attempt = _Attempt()
+    entry: Entry | None = None
+    began = now()
+    run.began(node, began)
+    reset = current.set(scope)
+    try:
+        if step.plain and run.retry is None:
+            entry = token.enter()
+            try:
+                value = step.function(*args, **kwargs)
+            finally:
+                token.leave(entry)
+        else:
+            value = _elaborate(run, node, args, kwargs, attempt)
+        if len(step.outputs) > 1:
+            check_outputs(step, node.name, value)
+    except BaseException as error:
+        if entry is not None:
+            token.leave(entry)
+        flush(scope)
+        current.reset(reset)
+        run.ended(node, began, error, attempt.number)
+        raise
+    if scope.pending is not None:
+        flush(scope)
+    current.reset(reset)
+    run.succeeded(node, began, value, attempt.number)
+    return value
+
+
+class _Attempt:
+    __slots__ = ("number",)
+
+    def __init__(self) -> None:
+        self.number = 1
+
+
+def _elaborate(
+    run: Execution, node: Node, args: Any, kwargs: dict[str, Any], attempt: _Attempt
+) -> Any:
+    """A step with hooks, retries or a timeout."""
+    options = node.step.options
+    retry = options.retry or run.retry
+    hooks.guarded(options.on_start)
+    try:
+        while True:
+            try:
+                if options.timeout is not None:
+                    value = _timed(run, node, args, kwargs, options.timeout)
+                else:
+                    value = _call(run, node, args, kwargs)
+                break
+            except (StepCancelled, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                pause = _pause(retry, attempt, error)
+                if pause is None:
+                    raise
+                run.log("log", _again(node, retry, attempt, error, pause), node.name, "WARNING")
+                if run.token.wait(pause):
+                    raise StepCancelled(run.token.reason) from error
+                attempt.number += 1
+    except BaseException as error:
+        hooks.guarded(options.on_failure, error)
+        hooks.guarded(options.on_end, error)
+        raise
+    hooks.guarded(options.on_success)
+    hooks.guarded(options.on_end, None)
+    return value
+
+
+def _call(run: Execution, node: Node, args: Any, kwargs: dict[str, Any]) -> Any:
+    entry = run.token.enter()
+    try:
+        try:
+            return node.step.function(*args, **kwargs)
+        finally:
+            run.token.leave(entry)
+    except BaseException:
+        run.token.leave(entry)
+        raise
+
+
+class _Timed:
+    """A step on a thread of its own, while the caller waits for it with a deadline."""
+
+    def __init__(self, run: Execution, node: Node, args: Any, kwargs: dict[str, Any]) -> None:
+        self.run = run
+        self.node = node
+        self.args = args
+        self.kwargs = kwargs
+        self.done = threading.Event()
+        self.entry: Entry | None = None
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def __call__(self) -> None:
+        token = self.run.token
+        try:
+            self.entry = token.enter()
+            try:
+                self.value = self.node.step.function(*self.args, **self.kwargs)
+            finally:
+                token.leave(self.entry)
+        except BaseException as error:
+            if self.entry is not None:
+                token.leave(self.entry)
+            self.error = error
+        finally:
+            self.done.set()
+
+
+def _timed(run: Execution, node: Node, args: Any, kwargs: dict[str, Any], timeout: float) -> Any:
+    timed = _Timed(run, node, args, kwargs)
+    run.token.on_cancel(timed.done.set)  # wakes the wait below; the thread is told by the token
+    try:
+        pool().run(timed, at_once=True)
+        in_time = timed.done.wait(timeout)
+    finally:
+        run.token.forget(timed.done.set)
+    if run.token.reason is not None:
+        raise StepCancelled(run.token.reason)
+    if not in_time:
+        if timed.entry is not None:
+            run.token.interrupt(timed.entry)
+        timed.done.wait(GRACE_SECONDS)
+        raise RunTimedOut(
+            f"Step `{node.name}` took longer than its timeout of {timeout:g} s.",
+            run_id=run.run_id,
+            step=node.name,
+            hint="Raise `timeout` of the step, or make it faster.",
+        )
+    if timed.error is not None:
+        raise timed.error
+    return timed.value
+
+
+def _pause(retry: Retry | None, attempt: _Attempt, error: BaseException) -> float | None:
+    """Seconds until the next attempt; None if there is to be none."""
+    if retry is None or attempt.number > retry.max_retries or not isinstance(error, retry.on):
+        return None
+    return retry.wait(attempt.number)
+
+
+def _again(
+    node: Node, retry: Retry | None, attempt: _Attempt, error: BaseException, pause: float
+) -> str:
+    most = retry.max_retries if retry is not None else 0
+    return (
+        f"{node.name}: attempt {attempt.number} raised {type(error).__name__}: {error}. "
+        f"Retry {attempt.number} of {most} in {pause:g} s.\n"
+    )
+
+
+# -- async steps -----------------------------------------------------------------------------
+
+
+def start_async(run: Execution, node: Node, args: Any, kwargs: dict[str, Any]) -> Future[Any]:
+    """Start an ``async`` step on the event loop. Cancelling the run cancels it."""
+    context = contextvars.copy_context()
+    scope = StepContext(run, node.step, node.name, args, kwargs)
+    context.run(current.set, scope)
+    future = loop().start(perform_async(run, node, args, kwargs, scope), context)
+    run.token.on_cancel(future.cancel)
+    future.add_done_callback(lambda _: run.token.forget(future.cancel))
+    return future
+
+
+async def perform_async(
+    run: Execution, node: Node, args: Any, kwargs: dict[str, Any], scope: StepContext
+) -> Any:
+    """Run the ``async`` step of ``node``; called in a context whose scope is ``scope``."""
+    attempt = _Attempt()
+    began = now()
+    run.began(node, began)
+    try:
+        if run.token.reason is not None:
+            raise StepCancelled(run.token.reason)
+        value = await _elaborate_async(run, node, args, kwargs, attempt)
+        if len(node.step.outputs) > 1:
+            check_outputs(node.step, node.name, value)
+    except BaseException as error:
+        flush(scope)
+        stopped = isinstance(error, asyncio.CancelledError)
+        run.ended(node, began, StepCancelled() if stopped else error, attempt.number)
+        raise
+    flush(scope)
+    run.succeeded(node, began, value, attempt.number)
+    return value
+
+
+async def _elaborate_async(
+    run: Execution, node: Node, args: Any, kwargs: dict[str, Any], attempt: _Attempt
+) -> Any:
+    options = node.step.options
+    retry = options.retry or run.retry
+    await _guarded(options.on_start)
+    try:
+        while True:
+            try:
+                value = await _call_async(run, node, args, kwargs, options.timeout)
+                break
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                pause = _pause(retry, attempt, error)
+                if pause is None:
+                    raise
+                run.log("log", _again(node, retry, attempt, error, pause), node.name, "WARNING")
+                await asyncio.sleep(pause)
+                attempt.number += 1
+    except BaseException as error:
+        await _guarded(options.on_failure, error)
+        await _guarded(options.on_end, error)
+        raise
+    await _guarded(options.on_success)
+    await _guarded(options.on_end, None)
+    return value
+
+
+async def _call_async(
+    run: Execution, node: Node, args: Any, kwargs: dict[str, Any], timeout: float | None
+) -> Any:
+    if timeout is None:
+        return await node.step.function(*args, **kwargs)
+    limit = asyncio.timeout(timeout)
+    try:
+        async with limit:
+            return await node.step.function(*args, **kwargs)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise RunTimedOut(
+            f"Step `{node.name}` took longer than its timeout of {timeout:g} s.",
+            run_id=run.run_id,
+            step=node.name,
+            hint="Raise `timeout` of the step, or make it faster.",
+        ) from error
+
+
+async def _guarded(hook: Any, *arguments: Any) -> None:
+    # On a thread: a hook may block, and may itself wait for this loop.
+    if hook is not None:
+        await asyncio.to_thread(hooks.guarded, hook, *arguments)
+
+
+def wait(run: Execution, future: Future[Any]) -> Any:
+    """The result of an ``async`` step, for a thread that waits for it."""
+    from concurrent.futures import CancelledError
+
+    try:
+        return future.result()
+    except CancelledError:
+        raise StepCancelled(run.token.reason or "cancelled") from None

@@ -1,0 +1,130 @@
+"""A run that this kernel starts itself: executed here, tracked, shown in its cell."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from warmcell import output
+from warmcell.cancellation import CancelToken
+from warmcell.context import current
+from warmcell.errors import RunCancelled, RunError, RunTimedOut, WarmcellError
+from warmcell.execution import Execution, own_frames
+from warmcell.ids import new_id, now
+from warmcell.records import RunRecord
+from warmcell.recording import find_recorder, log, reporter
+from warmcell.runner import Outcome, execute
+from warmcell.runs import Run
+
+if TYPE_CHECKING:
+    from warmcell.pipelines import Pipeline
+    from warmcell.recording import Recorder
+
+__all__ = ["RunFailed", "run"]
+
+
+class RunFailed(RunError):
+    """A run failed in a step or in the body of its pipeline; the error itself is the cause."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Show the user's own lines, then ours in one (an IPython protocol)."""
+        cause = self.__cause__
+        ipython = sys.modules.get("IPython")
+        shell = ipython.get_ipython() if ipython is not None else None
+        if cause is None or shell is None:
+            return super()._render_traceback_()
+        trace = own_frames(cause.__traceback__)
+        lines: list[str] = shell.InteractiveTB.structured_traceback(type(cause), cause, trace)
+        return [*lines, "", f"{type(self).__name__}: {self}"]
+
+
+def run(
+    pipeline: Pipeline,
+    arguments: Mapping[str, Any],
+    *,
+    run_name: str | None = None,
+    trigger: str = "cell",
+    recorder: Recorder | None = None,
+) -> Run:
+    """Run ``pipeline`` and return how it ended; see :meth:`warmcell.pipelines.Pipeline.run`."""
+    from warmcell.artifacts import recorded
+
+    plan = pipeline.plan()
+    if recorder is None:
+        recorder = find_recorder()
+    output.install()
+    token = CancelToken()
+    record = RunRecord(
+        new_id(), pipeline.name, "running", now(), trigger, run_name,
+        parameters=msgspec.Raw(recorded(arguments)),
+    )  # fmt: skip
+    record.started_at = record.created_at
+    live = _live(pipeline.name, plan.graph)
+    execution = Execution(
+        pipeline, arguments, run_id=record.run_id, token=token, run_name=run_name, echo=True,
+        listener=live.update if live is not None else None,
+    )  # fmt: skip
+    _safely(recorder.start, record)
+    recorder.watch(record.run_id, token)
+    reporter().add(execution, recorder)
+    try:
+        outcome = execute(pipeline, arguments, run_id=record.run_id, execution=execution)
+    finally:
+        reporter().remove(execution)
+        recorder.unwatch(record.run_id)
+    record.status, record.error = outcome.status, outcome.error
+    record.started_at, record.finished_at = outcome.started_at, outcome.finished_at
+    if outcome.status == "succeeded":
+        record.outputs = msgspec.Raw(recorded(outcome.outputs))
+    ended = Run.from_outcome(record, outcome)
+    if live is not None:
+        live.done(ended)
+        ended.shown = True
+    _safely(recorder.finish, record, execution.take())
+    return _checked(ended, outcome)
+
+
+def _safely(call: Any, *arguments: Any) -> None:
+    """A run is worth more than its record: what the store cannot take is said, not raised."""
+    try:
+        call(*arguments)
+    except WarmcellError as error:
+        log.warning("This run is not kept in the history: %s", error)
+
+
+def _checked(ended: Run, outcome: Outcome) -> Run:
+    """``ended``, or the error of a run that did not succeed."""
+    if outcome.status == "succeeded":
+        return ended
+    cause = outcome.exception
+    if isinstance(cause, KeyboardInterrupt):
+        raise KeyboardInterrupt(f"Run {ended.id} of {ended.pipeline} was cancelled.") from None
+    step = outcome.error.step if outcome.error is not None else None
+    where = f" in step `{step}`" if step else ""
+    kinds = {"cancelled": RunCancelled, "timed_out": RunTimedOut}
+    words = {"cancelled": "was cancelled", "timed_out": "timed out"}
+    if outcome.status in kinds:
+        message = f"Run {ended.id} of `{ended.pipeline}` {words[outcome.status]}{where}."
+        if isinstance(cause, RunTimedOut):
+            message = f"{message} {cause.message}"
+        raise kinds[outcome.status](message, run_id=ended.id, step=step) from None
+    told = f"{outcome.error.type}: {outcome.error.message}" if outcome.error else ""
+    raise RunFailed(
+        f"Run {ended.id} of `{ended.pipeline}` failed{where}: {told}", run_id=ended.id, step=step
+    ) from cause
+
+
+def _live(name: str, graph: Any) -> Any:
+    """A display of the run in its cell; None outside a kernel's cell."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is None or not hasattr(shell, "kernel") or current.get() is not None:
+        return None
+    try:
+        from warmcell_widgets import live_run
+    except ImportError:
+        return None
+    return live_run(name, graph)

@@ -1,0 +1,184 @@
+"""What code sees while it runs inside a run: the context of its step, or of its pipeline."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
+
+from warmcell.errors import UsageError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from warmcell.execution import Execution
+    from warmcell.steps import Step
+
+
+class Scope(Protocol):
+    """Where code of a user runs: inside a step, or inside the body of a pipeline."""
+
+    run: Execution
+    step_name: str | None
+    pending: dict[str, str] | None  # output that does not make a line yet, by stream
+
+    def call(
+        self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
+    ) -> Any:
+        """A step was called here."""
+
+
+current: ContextVar[Scope | None] = ContextVar("warmcell_scope", default=None)
+
+
+class Cancelled:
+    """Whether the run was cancelled: true or false, and callable for who reads it so."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, run: Execution) -> None:
+        self._run = run
+
+    def __bool__(self) -> bool:
+        return self._run.token.reason is not None
+
+    def __call__(self) -> bool:
+        return bool(self)
+
+    def __repr__(self) -> str:
+        return repr(bool(self))
+
+
+class _Context:
+    __slots__ = ("run",)
+
+    run: Execution
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        return self.run.run_id
+
+    @property
+    def run_name(self) -> str | None:
+        """Name of the run, if it has one."""
+        return self.run.run_name
+
+    @property
+    def pipeline_name(self) -> str:
+        """Name of the pipeline."""
+        return self.run.pipeline.name
+
+    @property
+    def deployment(self) -> str | None:
+        """Name of the deployment that serves this run; None in a batch run."""
+        return self.run.deployment
+
+    @property
+    def snapshot(self) -> int | None:
+        """Number of the snapshot that this run executes; None in a batch run."""
+        return self.run.snapshot
+
+    @property
+    def pipeline_state(self) -> Any:
+        """What the pipeline's ``on_init`` returned."""
+        return self.run.state
+
+    @property
+    def cancelled(self) -> Cancelled:
+        """Whether the run was cancelled or has timed out: long work should look at it."""
+        return Cancelled(self.run)
+
+
+class StepContext(_Context):
+    """The step that runs. ``inputs`` are its arguments by name."""
+
+    __slots__ = ("_args", "_kwargs", "pending", "step", "step_name")
+
+    def __init__(
+        self, run: Execution, step: Step, name: str, args: Any, kwargs: dict[str, Any]
+    ) -> None:
+        self.run = run
+        self.step = step
+        self.step_name = name
+        self._args = args
+        self._kwargs = kwargs
+        self.pending: dict[str, str] | None = None
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The arguments of the step, by name."""
+        return dict(self.step.inputs.bind(*self._args, **self._kwargs).arguments)
+
+    def call(
+        self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
+    ) -> Any:
+        """A step called inside a step is the plain function."""
+        return step.function(*args, **kwargs)
+
+    def log_metadata(self, metadata: dict[str, Any]) -> None:
+        """Keep ``metadata`` with this step run."""
+        self.run.metadata(self.step_name, metadata)
+
+    def report_progress(
+        self, done: float, total: float | None = None, message: str | None = None
+    ) -> None:
+        """Say how far this step is: ``done`` of ``total``, in any unit."""
+        self.run.event("progress", step=self.step_name, done=done, total=total, message=message)
+
+    def __repr__(self) -> str:
+        return f"StepContext({self.step_name!r}, run_id={self.run_id!r})"
+
+
+class PipelineContext(_Context):
+    """The pipeline whose body runs."""
+
+    __slots__ = ()
+
+    def __init__(self, run: Execution) -> None:
+        self.run = run
+
+    def log_metadata(self, metadata: dict[str, Any]) -> None:
+        """Keep ``metadata`` with this run."""
+        self.run.metadata("", metadata)
+
+    def __repr__(self) -> str:
+        return f"PipelineContext({self.pipeline_name!r}, run_id={self.run_id!r})"
+
+
+def get_step_context() -> StepContext:
+    """The context of the step that runs. Raises :class:`UsageError` outside a step."""
+    scope = current.get()
+    if isinstance(scope, StepContext):
+        return scope
+    raise UsageError(
+        "get_step_context() works only while a step of a run executes.",
+        hint="Call it inside the body of a step, and run the step as part of a pipeline.",
+    )
+
+
+def get_pipeline_context() -> PipelineContext:
+    """The context of the run. Raises :class:`UsageError` outside a run."""
+    scope = current.get()
+    if scope is None:
+        raise UsageError(
+            "get_pipeline_context() works only while a pipeline runs.",
+            hint="Call it inside the body of a pipeline or of one of its steps.",
+        )
+    return PipelineContext(scope.run)
+
+
+def log_metadata(metadata: dict[str, Any]) -> None:
+    """Keep ``metadata`` with the step that runs, or with the run when called in the body of a
+    pipeline. Raises :class:`UsageError` outside a run."""
+    scope = current.get()
+    if scope is None:
+        raise UsageError("log_metadata() works only while a pipeline runs.")
+    scope.run.metadata(scope.step_name or "", metadata)
+
+
+def report_progress(done: float, total: float | None = None, message: str | None = None) -> None:
+    """Say how far the step that runs is; does nothing outside a run, so that the step can also be
+    called as a plain function."""
+    scope = current.get()
+    if isinstance(scope, StepContext):
+        scope.report_progress(done, total, message)

@@ -1,0 +1,275 @@
+"""One run while it goes on: what is known about it, and what is kept of it."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from warmcell.cancellation import CancelToken
+from warmcell.errors import DefinitionError, RunTimedOut, StepCancelled, WarmcellError
+from warmcell.ids import now
+from warmcell.records import ArtifactRecord, ErrorInfo, LogRecord, RunDetail, StepRecord, StepStatus
+
+if TYPE_CHECKING:
+    from warmcell.graph import Node
+    from warmcell.options import Retry
+    from warmcell.pipelines import Pipeline
+    from warmcell.steps import Step
+
+LOG_LIMIT = 1 << 20  # characters of captured output that are kept of one run
+_HERE = str(Path(__file__).parent) + "/"
+
+Listener = Callable[[dict[str, Any]], object]
+
+
+@functools.cache
+def _describe() -> Callable[[str, str, Any], ArtifactRecord]:
+    from warmcell.artifacts import describe
+
+    return describe
+
+
+class Execution:
+    """The state of one run, shared by the threads that work on it.
+
+    Lists only grow, so :meth:`take` can read them while others append.
+    """
+
+    __slots__ = (
+        "_logged", "_taken", "arguments", "artifacts", "at", "deployment",
+        "echo", "failure", "failed_step", "figures", "keep", "listener", "logs", "pipeline", "retry", "run_id",
+        "run_name", "running", "snapshot", "state", "steps", "token",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        arguments: Mapping[str, Any],
+        *,
+        run_id: str,
+        token: CancelToken,
+        run_name: str | None = None,
+        deployment: str | None = None,
+        snapshot: int | None = None,
+        state: Any = None,
+        keep: bool = True,
+        echo: bool = False,
+        listener: Listener | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.arguments = arguments
+        self.run_id = run_id
+        self.run_name = run_name
+        self.deployment = deployment
+        self.snapshot = snapshot
+        self.state = state
+        self.token = token
+        self.keep = keep
+        self.echo = echo
+        self.listener = listener
+        self.retry: Retry | None = pipeline.options.retry
+        self.steps: list[StepRecord] = []
+        self.artifacts: list[ArtifactRecord] = []
+        self.logs: list[LogRecord] = []
+        self.running: dict[int, tuple[Node, int]] = {}
+        self.failure: BaseException | None = None
+        self.failed_step: str | None = None
+        self.at: str | None = None
+        self.figures: OrderedDict[int, Any] | None = None
+        self._logged = 0
+        self._taken = (0, 0, 0)
+
+    # -- what happens --
+
+    def succeeded(self, node: Node, started: int, value: Any, attempts: int = 1) -> None:
+        """A step ended well."""
+        ended = now()
+        self.running.pop(node.index, None)
+        if self.keep:
+            outputs = node.step.outputs
+            try:
+                if len(outputs) == 1:
+                    self.artifacts.append(_describe()(node.name, outputs[0].name, value))
+                else:
+                    for output, part in zip(outputs, value or (), strict=False):
+                        self.artifacts.append(_describe()(node.name, output.name, part))
+            except Exception as error:
+                # A value whose own code fails while it is looked at must not fail its run.
+                self.log("log", f"An output of `{node.name}` cannot be described: {error!r}\n")
+            self.steps.append(
+                StepRecord(
+                    node.name,
+                    node.index,
+                    "succeeded",
+                    started,
+                    ended,
+                    attempts,
+                    node.names,
+                    node.inputs,
+                )  # fmt: skip
+            )
+        if self.listener is not None:
+            self.event("step", step=node.name, index=node.index, status="succeeded",
+                       started_at=started, finished_at=ended)  # fmt: skip
+
+    def ended(
+        self, node: Node, started: int, error: BaseException, attempts: int = 1
+    ) -> StepStatus:
+        """A step ended otherwise; returns how."""
+        self.running.pop(node.index, None)
+        self.at = node.name
+        status: StepStatus = "failed"
+        info: ErrorInfo | None = None
+        if isinstance(error, StepCancelled | KeyboardInterrupt):
+            status = "timed_out" if self.token.reason == "timed_out" else "cancelled"
+        else:
+            if isinstance(error, RunTimedOut) and error.step == node.name:
+                status = "timed_out"
+            info = error_info(error, node.name)
+            if self.failure is None:
+                self.failure, self.failed_step = error, node.name
+        ended = now()
+        if self.keep:
+            self.steps.append(
+                StepRecord(
+                    node.name,
+                    node.index,
+                    status,
+                    started,
+                    ended,
+                    attempts,
+                    node.names,
+                    node.inputs,
+                    info,
+                )  # fmt: skip
+            )
+        if self.listener is not None:
+            self.event("step", step=node.name, index=node.index, status=status,
+                       started_at=started, finished_at=ended)  # fmt: skip
+        return status
+
+    def skipped(self, node: Node) -> None:
+        """A step was not started, because of what happened before it."""
+        if self.keep:
+            self.steps.append(
+                StepRecord(
+                    node.name,
+                    node.index,
+                    "skipped",
+                    None,
+                    None,
+                    0,
+                    node.names,
+                    node.inputs,
+                )  # fmt: skip
+            )
+        if self.listener is not None:
+            self.event("step", step=node.name, index=node.index, status="skipped")
+
+    def began(self, node: Node, started: int) -> None:
+        """A step starts."""
+        self.running[node.index] = (node, started)
+        if self.listener is not None:
+            self.event("step", step=node.name, index=node.index, status="running",
+                       started_at=started)  # fmt: skip
+
+    def log(
+        self, stream: str, text: str, step: str | None = None, level: str | None = None
+    ) -> None:
+        """Keep a piece of output, up to a limit per run."""
+        if not self.keep or self._logged > LOG_LIMIT:
+            return
+        self._logged += len(text)
+        if self._logged > LOG_LIMIT:
+            text = text[:1000] + f"\n[more than {LOG_LIMIT} characters: the rest was dropped]\n"
+        self.logs.append(LogRecord(now(), stream, text, step, level))
+
+    def metadata(self, step: str, metadata: Mapping[str, Any]) -> None:
+        """Keep metadata with a step, or with the run where ``step`` is empty."""
+        for name, value in metadata.items():
+            record = _describe()(step, str(name), value)
+            record.kind = "metadata"
+            self.artifacts.append(record)
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """Tell the listener, if there is one."""
+        if self.listener is not None:
+            self.listener({"kind": kind, "run_id": self.run_id, "time": now(), **fields})
+
+    # -- what is known --
+
+    def detail(self) -> RunDetail:
+        """Everything kept so far."""
+        return RunDetail(self.steps, self.artifacts, self.logs)
+
+    def take(self) -> RunDetail:
+        """What is new since the last call, with the steps that run now."""
+        steps, artifacts, logs = self._taken
+        self._taken = (len(self.steps), len(self.artifacts), len(self.logs))
+        new = RunDetail(
+            self.steps[steps : self._taken[0]],
+            self.artifacts[artifacts : self._taken[1]],
+            self.logs[logs : self._taken[2]],
+        )
+        for node, started in list(self.running.values()):
+            new.steps.append(
+                StepRecord(
+                    node.name,
+                    node.index,
+                    "running",
+                    started,
+                    None,
+                    1,
+                    node.names,
+                    node.inputs,
+                )  # fmt: skip
+            )
+        return new
+
+
+def check_outputs(step: Step, name: str, value: Any) -> None:
+    """Raise :class:`DefinitionError` if ``value`` does not have the outputs of ``step``."""
+    count = len(step.outputs)
+    if count > 1 and not (isinstance(value, tuple | list) and len(value) == count):
+        got = f"{len(value)} values" if isinstance(value, tuple | list) else type(value).__name__
+        names = ", ".join(output.name for output in step.outputs)
+        raise DefinitionError(
+            f"Step `{name}` ({step.source.place}) declares {count} outputs ({names}) but "
+            f"returned {got}.",
+            hint="Return a tuple with one value for each output.",
+        )
+
+
+# -- errors ----------------------------------------------------------------------------------
+
+
+def own_frames(trace: TracebackType | None) -> TracebackType | None:
+    """``trace`` from the first frame that is not Warmcell's own."""
+    first = trace
+    while first is not None and first.tb_frame.f_code.co_filename.startswith(_HERE):
+        first = first.tb_next
+    return first or trace
+
+
+def error_info(error: BaseException, step: str | None = None) -> ErrorInfo:
+    """An exception as a record, its traceback without our frames."""
+    kind = type(error)
+    trace = own_frames(error.__traceback__)
+    text = "".join(itertools.islice(traceback.format_exception(kind, error, trace), 500))
+    message = error.message if isinstance(error, WarmcellError) else _message(error)
+    hint = error.hint if isinstance(error, WarmcellError) else None
+    return ErrorInfo(kind.__name__, message, step, text, hint)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:
+        # The message comes from code of the user, and this is where errors end up.
+        return f"<the message of this error cannot be made: {type(broken).__name__}>"

@@ -1,0 +1,305 @@
+"""Pipeline: steps composed by a function."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, overload
+
+from warmcell.analysis import (
+    Analysis,
+    analyse,
+    step_reader,
+    unknown_calls,
+    used_before_made,
+)
+from warmcell.body import Body
+from warmcell.context import current
+from warmcell.errors import DefinitionError, GraphError
+from warmcell.graph import Getter, Graph, Node, Values, getter
+from warmcell.naming import ONE, Shape, shape_of
+from warmcell.options import PipelineOptions, change, close_match, make
+from warmcell.source import Source
+from warmcell.steps import OutputSpec, Step, check_name, return_annotation, return_name
+
+if TYPE_CHECKING:
+    from warmcell.runs import Run
+
+__all__ = ["Pipeline", "PipelineOptions", "Plan", "pipeline"]
+
+Link = tuple[Node, tuple[Getter, ...], tuple[tuple[str, Getter], ...]]
+
+
+@dataclass
+class Plan:
+    """How a pipeline is executed, worked out once. ``graph`` is there when it never changes,
+    ``chain`` when nothing in it can run at the same time, and ``quick`` says that a run needs
+    nothing but the chain."""
+
+    analysis: Analysis
+    shape: Shape
+    graph: Graph | None = None
+    chain: list[Link] = field(default_factory=list)
+    quick: bool = False
+    result: Callable[[Values, Mapping[str, Any]], Any] = lambda values, inputs: None
+
+
+class Pipeline:
+    """A function that composes steps.
+
+    Calling it is a tracked run. Re-made from its own state, so that a snapshot can take it along:
+    its steps are found in the function's own globals and closure.
+    """
+
+    kind: ClassVar[str] = "pipeline"
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        options: PipelineOptions | None = None,
+        source: Source | None = None,
+        doc: str | None = None,
+    ) -> None:
+        if isinstance(function, Step | Pipeline) or not callable(function):
+            raise DefinitionError(
+                f"A pipeline is made from a function, not from a {type(function).__name__}.",
+                hint="Write `@pipeline` above a `def`.",
+            )
+        self.function = function
+        self.name = check_name(name or getattr(function, "__name__", ""), "pipeline")
+        self.options = options or PipelineOptions()
+        self.source = source or Source.of(function)
+        self.doc = doc if doc is not None else inspect.getdoc(function)
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise DefinitionError(
+                f"Pipeline `{self.name}` ({self.source.place}) is a generator.",
+                hint="Return a list instead of using `yield`.",
+            )
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Work out what follows from the function. None of it is part of the state."""
+        function = self.function
+        self.inputs = inspect.signature(function)
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.count = len(self.inputs.parameters)
+        self._plan: Plan | None = None
+        self.__doc__ = self.doc
+        self.__name__ = self.name
+        self.__qualname__ = getattr(function, "__qualname__", self.name)
+        self.__module__ = getattr(function, "__module__", __name__)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: self.__dict__[key] for key in ("function", "name", "options", "source", "doc")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def __getattr__(self, attribute: str) -> Any:
+        # A pipeline that was just unpickled: its function may not have been filled in before now.
+        if attribute in ("inputs", "is_async", "count", "_plan"):
+            self._prepare()
+            return self.__dict__[attribute]
+        if attribute == "__wrapped__" and "function" in self.__dict__:
+            return self.__dict__["function"]
+        raise AttributeError(f"Pipeline has no attribute `{attribute}`.")
+
+    # -- running --
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the pipeline, tracked, and return its :class:`Run`. Raises :class:`RunError`, with
+        the step's own error as its cause, when the run does not succeed. Inside the body of
+        another pipeline its steps become part of that run instead."""
+        if isinstance(current.get(), Body):
+            return self.function(*args, **kwargs)
+        return self.run(*args, **kwargs)
+
+    def run(self, *args: Any, **kwargs: Any) -> Run:
+        """Run the pipeline, tracked; see :meth:`__call__`."""
+        from warmcell.batch import run
+
+        return run(self, self.bind(args, kwargs))
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Arguments by name, defaults filled in. Raises :class:`DefinitionError` naming what is
+        missing or too much."""
+        try:
+            bound = self.inputs.bind(*args, **kwargs)
+        except TypeError as error:
+            raise DefinitionError(
+                f"Pipeline `{self.name}` cannot be called like this: {error}.",
+                hint=f"It takes {self.name}{self.inputs}.",
+            ) from None
+        bound.apply_defaults()
+        return bound.arguments
+
+    def complete(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """``arguments`` with defaults filled in."""
+        return self.bind((), dict(arguments))
+
+    def arguments(self, given: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """What to call the function with."""
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        for parameter in self.inputs.parameters.values():
+            value = given[parameter.name]
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                args.extend(value)
+            elif parameter.kind is parameter.VAR_KEYWORD:
+                kwargs.update(value)
+            elif parameter.kind is parameter.KEYWORD_ONLY:
+                kwargs[parameter.name] = value
+            else:
+                args.append(value)
+        return args, kwargs
+
+    # -- what it is made of --
+
+    def plan(self) -> Plan:
+        """How to execute this pipeline; worked out again when a name means something else now.
+
+        Raises :class:`DefinitionError` for a body that cannot run.
+        """
+        plan = self._plan
+        if plan is None or not plan.analysis.holds(self.function):
+            plan = self._plan = self._planned()
+        return plan
+
+    def _planned(self) -> Plan:
+        analysis = analyse(self.function, self.source.text)
+        self._check(analysis)
+        shape = self._shape(analysis)
+        plan = Plan(analysis, shape)
+        if analysis.mode != "planned":
+            return plan
+        body = Body.planning(self, analysis.sites)
+        reset = current.set(body)
+        try:
+            args, kwargs = self.arguments(body.symbols)
+            plan.graph = graph = body.graph(self.function(*args, **kwargs))
+        finally:
+            current.reset(reset)
+        plan.result = getter(graph.result)
+        if graph.linear or all(
+            node.index - 1 in node.upstream for node in graph.nodes if node.index
+        ):
+            plan.chain = [
+                (
+                    node,
+                    tuple(getter(arg) for arg in node.args),
+                    tuple((name, getter(arg)) for name, arg in node.kwargs.items()),
+                )
+                for node in graph.nodes
+            ]
+        options = self.options
+        plan.quick = bool(plan.chain) and not any(
+            (options.on_init, options.on_cleanup, options.on_start, options.on_end,
+             options.on_success, options.on_failure)
+        )  # fmt: skip
+        return plan
+
+    def _check(self, analysis: Analysis) -> None:
+        """What is certain to fail is an error before anything runs."""
+        place = self.source.place
+        if analysis.definition is not None:
+            early = used_before_made(analysis.definition)
+            if early is not None:
+                raise GraphError(
+                    f"Pipeline `{self.name}` ({place}, line {early.lineno}) uses `{early.id}` "
+                    "before the step that makes it: the steps wait for each other.",
+                    hint="A step can only take results of steps before it.",
+                )
+        for name in unknown_calls(self.function, analysis):
+            scope = getattr(self.function, "__globals__", {})
+            known = [key for key, value in scope.items() if isinstance(value, Step)]
+            raise DefinitionError(
+                f"Pipeline `{self.name}` ({place}, line {name.lineno}) calls `{name.id}`, which "
+                "is not defined.",
+                hint=close_match(name.id, known) or "Run the cell that defines this step first.",
+            )
+
+    def _shape(self, analysis: Analysis) -> Shape:
+        step_of = step_reader(self.function, analysis)
+        shape = shape_of(analysis.definition, step_of) or ONE
+        annotation = return_annotation(self.function, self.inputs)
+        if shape.kind == "one":
+            known = shape.outputs[0]
+            name = return_name(annotation) or known.name
+            kind = known.annotation if annotation is inspect.Signature.empty else annotation
+            return Shape("one", (OutputSpec(name, kind),))
+        return shape
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps that the body names."""
+        return list(self.plan().analysis.steps)
+
+    @property
+    def outputs(self) -> tuple[OutputSpec, ...]:
+        """Names and types of what a run returns, as far as the body tells."""
+        return self.plan().shape.outputs
+
+    def declared_outputs(self) -> tuple[OutputSpec, ...]:
+        """The same as :attr:`outputs`."""
+        return self.outputs
+
+    def graph(self) -> Graph | None:
+        """The graph, where it does not depend on the inputs; else None."""
+        return self.plan().graph
+
+    def check(self) -> None:
+        """Raise :class:`DefinitionError` if this pipeline cannot run."""
+        self.plan()
+
+    # -- other forms --
+
+    def with_options(self, **options: Any) -> Pipeline:
+        """The same pipeline with other options; takes those of :func:`pipeline`."""
+        name = options.pop("name", None) or self.name
+        changed = change(self.options, options, f"Pipeline `{self.name}`")
+        return Pipeline(self.function, name=name, options=changed, source=self.source, doc=self.doc)
+
+    def deploy(
+        self,
+        name: str | None = None,
+        *,
+        deployment_name: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Serve this pipeline as it is now under ``name``; see
+        :func:`warmcell.deploying.deploy`."""
+        from warmcell.deploying import deploy
+
+        return deploy(self, name or deployment_name, settings=settings, **options)
+
+    def __repr__(self) -> str:
+        return f"<pipeline {self.name}{self.inputs}>"
+
+
+@overload
+def pipeline(function: Callable[..., Any], /) -> Pipeline: ...
+@overload
+def pipeline(
+    *, name: str | None = None, **options: Any
+) -> Callable[[Callable[..., Any]], Pipeline]: ...
+def pipeline(
+    function: Callable[..., Any] | None = None, /, *, name: str | None = None, **options: Any
+) -> Pipeline | Callable[[Callable[..., Any]], Pipeline]:
+    """Make a function a pipeline; the twin of ``%%pipeline``.
+
+    Options: ``name``, ``on_init``, ``on_init_kwargs``, ``on_cleanup``, ``execution_mode``
+    (``"continue_on_failure"``, ``"stop_on_failure"`` or ``"fail_fast"``), ``retry`` (for steps that
+    name none), ``on_start``, ``on_end``, ``on_success``, ``on_failure``, ``tags``, ``model``,
+    ``settings``, ``extra``. Raises :class:`DefinitionError` for any other.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Pipeline:
+        owner = f"Pipeline `{getattr(function, '__name__', function)}`"
+        return Pipeline(function, name=name, options=make(PipelineOptions, options, owner))
+
+    return decorate if function is None else decorate(function)

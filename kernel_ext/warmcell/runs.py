@@ -1,0 +1,268 @@
+"""Run: one run as its user sees it, of this kernel or from the history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from warmcell.ids import rfc3339
+from warmcell.records import RunDetail, RunRecord, StepRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from warmcell.runner import Outcome
+
+__all__ = ["Run", "StepRun"]
+
+
+class StepRun(Mapping[str, Any]):
+    """One step run, as a mapping and by attributes: ``step``, ``status``, ``duration`` (seconds),
+    ``attempts``, ``upstream``, ``inputs``, ``error``, …"""
+
+    def __init__(self, described: Mapping[str, Any]) -> None:
+        self._described = dict(described)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._described[key]
+
+    def __iter__(self) -> Any:
+        return iter(self._described)
+
+    def __len__(self) -> int:
+        return len(self._described)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["_described"][name]
+        except KeyError:
+            raise AttributeError(f"A step run has no {name!r}.") from None
+
+    @property
+    def name(self) -> str:
+        """Name of the step in its run."""
+        return str(self._described["step"])
+
+    def __repr__(self) -> str:
+        return f"<step run {self.name}: {self._described['status']}>"
+
+
+class Run:
+    """One run: its state, what went in and came out, and its parts.
+
+    Of a run of this kernel, ``outputs`` are the objects themselves; of one from the history, their
+    JSON form. Times are aware datetimes.
+    """
+
+    def __init__(self, described: Mapping[str, Any], outputs: Mapping[str, Any] | None = None):
+        self._described = dict(described)
+        self._outputs = dict(outputs) if outputs is not None else None
+        self._value: Any = None
+        self.shown = False  # live, in the output of the cell that started it
+
+    @classmethod
+    def from_json(cls, described: Mapping[str, Any]) -> Run:
+        """Make a run of the JSON that ``GET api/v1/runs/{id}`` or the list of runs gives."""
+        return cls(described)
+
+    @classmethod
+    def from_outcome(cls, record: RunRecord, outcome: Outcome) -> Run:
+        """Make a run of one that just ended in this kernel."""
+        run = cls(_json(record, outcome.detail), outcome.outputs)
+        run._value = outcome.value
+        return run
+
+    @property
+    def id(self) -> str:
+        """Id of the run, a UUIDv7."""
+        return str(self._described["run_id"])
+
+    run_id = id
+
+    @property
+    def name(self) -> str | None:
+        """Name of the run, if it was given one."""
+        return self._described.get("run_name")
+
+    @property
+    def pipeline(self) -> str:
+        """Name of the pipeline."""
+        return str(self._described["pipeline"])
+
+    @property
+    def status(self) -> str:
+        """``queued``, ``running``, ``succeeded``, ``failed``, ``cancelled``, ``timed_out`` or
+        ``lost``."""
+        return str(self._described["status"])
+
+    @property
+    def trigger(self) -> str | None:
+        """What started the run: ``cell``, ``call``, …"""
+        return self._described.get("trigger")
+
+    @property
+    def deployment(self) -> str | None:
+        """Name of the deployment that was called, if one was."""
+        return self._described.get("deployment")
+
+    @property
+    def snapshot(self) -> int | None:
+        """Number of the snapshot that was executed, if one was."""
+        return self._described.get("snapshot")
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When the run was asked for."""
+        return _time(self._described.get("created_at"))
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it began to execute."""
+        return _time(self._described.get("started_at"))
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When it ended."""
+        return _time(self._described.get("finished_at"))
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds between its beginning and its end."""
+        if (duration := self._described.get("duration")) is not None:
+            return float(duration)
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the pipeline was called with, in JSON form."""
+        return dict(self._described.get("parameters") or {})
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """What came out, by name."""
+        if self._outputs is not None:
+            return self._outputs
+        return dict(self._described.get("outputs") or {})
+
+    @property
+    def output(self) -> Any:
+        """What came out: the value itself where there is one output, else what the body returned.
+
+        Of a run from the history with several outputs: the dict of them.
+        """
+        outputs = self.outputs
+        if len(outputs) == 1:
+            return next(iter(outputs.values()))
+        return self._value if self._value is not None else (outputs or None)
+
+    @property
+    def steps(self) -> list[StepRun]:
+        """The step runs, in the order of their calls."""
+        return [StepRun(step) for step in self._described.get("steps") or ()]
+
+    @property
+    def artifacts(self) -> list[dict[str, Any]]:
+        """What the steps returned, described."""
+        return list(self._described.get("artifacts") or ())
+
+    @property
+    def logs(self) -> list[dict[str, Any]]:
+        """Captured output: ``time``, ``stream``, ``text``, ``step``, ``level``."""
+        return list(self._described.get("logs") or ())
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """Why the run did not succeed: ``type``, ``message``, ``step``, ``traceback``."""
+        return self._described.get("error")
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What ``log_metadata`` kept, by name; of a step as ``step.name``."""
+        found = {}
+        for artifact in self.artifacts:
+            if artifact.get("kind") == "metadata":
+                step = artifact.get("step")
+                found[f"{step}.{artifact['name']}" if step else artifact["name"]] = artifact.get(
+                    "value"
+                )
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """The run as ``GET api/v1/runs/{id}`` describes it."""
+        return dict(self._described)
+
+    def __await__(self) -> Generator[Any, None, Run]:
+        # So that `await pipeline(...)` works as well: the run has ended.
+        return self
+        yield
+
+    def __repr__(self) -> str:
+        seconds = f" in {self.duration:.3g} s" if self.duration is not None else ""
+        text = f"<run {self.id} of {self.pipeline}: {self.status}{seconds}>"
+        if self.error:
+            where = f" in step {self.error['step']}" if self.error.get("step") else ""
+            text += f" {self.error.get('type')}{where}: {self.error.get('message')}"
+        return text
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        if self.shown:  # the cell shows it already
+            self.shown = False
+            return {"text/plain": repr(self)}
+        from warmcell_widgets.render import run_html, run_text
+
+        return {"text/plain": run_text(self._described), "text/html": run_html(self._described)}
+
+
+def _json(record: RunRecord, detail: RunDetail) -> dict[str, Any]:
+    """A record as the API gives it."""
+    described: dict[str, Any] = msgspec.to_builtins(record, builtin_types=(msgspec.Raw,))
+    for key in ("parameters", "outputs"):
+        if (raw := getattr(record, key)) is not None:
+            described[key] = msgspec.json.decode(raw)
+    described = {name: None for name in record.__struct_fields__} | described
+    _times(described, record.started_at, record.finished_at)
+    if record.created_at:
+        described["created_at"] = rfc3339(record.created_at)
+    described["steps"] = _steps(detail.steps)
+    described["artifacts"] = [
+        {
+            **{name: getattr(artifact, name) for name in artifact.__struct_fields__},
+            "value": None if artifact.value is None else msgspec.json.decode(artifact.value),
+        }
+        for artifact in detail.artifacts
+    ]
+    described["logs"] = [
+        {**{name: getattr(log, name) for name in log.__struct_fields__}, "time": rfc3339(log.time)}
+        for log in detail.logs
+    ]
+    return described
+
+
+def _steps(records: Sequence[StepRecord]) -> list[dict[str, Any]]:
+    last = {record.index: record for record in records}
+    steps = []
+    for index in sorted(last):
+        described: dict[str, Any] = {
+            name: getattr(last[index], name) for name in StepRecord.__struct_fields__
+        }
+        described["upstream"] = list(last[index].upstream)
+        described["error"] = msgspec.to_builtins(last[index].error)
+        _times(described, last[index].started_at, last[index].finished_at)
+        steps.append(described)
+    return steps
+
+
+def _times(described: dict[str, Any], started: int | None, finished: int | None) -> None:
+    described["started_at"] = None if started is None else rfc3339(started)
+    described["finished_at"] = None if finished is None else rfc3339(finished)
+    known = started is not None and finished is not None
+    described["duration"] = (finished - started) / 1e6 if known else None  # type: ignore[operator]
+
+
+def _time(text: Any) -> datetime | None:
+    return datetime.fromisoformat(text) if isinstance(text, str) else text
