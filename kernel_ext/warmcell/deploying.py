@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from warmcell import wire
+from warmcell import output, wire
 from warmcell.deployment import Deployment
 from warmcell.errors import DeployError, InvalidName, UsageError, WarmcellError
 from warmcell.ids import new_id
@@ -79,6 +79,7 @@ def deploy(
     live = cast("Pipeline", taken.live["pipeline"])
     parameters = parameter_model(live.function, live.name, where=pipeline.source.place)
     binding = Binding(f"{name}:{new_id()}", live, parameters, state=_initialise(live))
+    output.install()
     here = kernel()
     here.serving.add(binding)
     body = wire.Deploy(

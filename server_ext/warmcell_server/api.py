@@ -7,6 +7,7 @@ something that JSON can hold; what it raises is mapped in :mod:`warmcell_server.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from warmcell_server.host import Host
 
 __all__ = ["Api", "Call"]
+
+log = logging.getLogger("warmcell.api")
 
 LONGEST_WAIT = 30.0
 CHANGE_INTERVAL = 0.25  # seconds between two answers about changes, at least
@@ -116,6 +119,11 @@ class Api:
             data = result if isinstance(result, bytes) else msgspec.json.encode(result)
         except WarmcellError as error:
             problem = problems.problem(error)
+            return problem.status, msgspec.json.encode(problem.body)
+        except Exception as error:
+            # The outermost edge of a request: a kernel must not wait for an answer in vain.
+            log.exception("%s %s failed", method, target)
+            problem = problems.plain(500, f"{type(error).__name__}: {error}")
             return problem.status, msgspec.json.encode(problem.body)
         return status, data
 

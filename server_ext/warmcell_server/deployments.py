@@ -75,7 +75,9 @@ class Deployments:
             if row["state"] == "removed" or name in self._by_name:
                 continue
             if row["host_id"] != self._host_id and row.get("alive"):
-                self._elsewhere[name] = f"{row.get('holder_label')} {row.get('holder_url') or ''}".strip()
+                self._elsewhere[name] = (
+                    f"{row.get('holder_label')} {row.get('holder_url') or ''}".strip()
+                )
                 continue
             snapshot = snapshots.get(f"{row['pipeline']}@{row['snapshot']}", {})
             settings = row.get("settings") or {}
