@@ -11,6 +11,7 @@ from warmcell.errors import SnapshotError
 from warmcell.snapshots import pickler as writing
 from warmcell.snapshots.kinds import Kind
 from warmcell.snapshots.loader import Loader
+from warmcell.snapshots.paths import place_of
 from warmcell.snapshots.rebuild import RebuildError
 from warmcell.snapshots.survey import Survey
 
@@ -51,13 +52,22 @@ def take(
     if namespace is None:
         namespace = vars(sys.modules["__main__"])
     survey = Survey(roots, namespace=namespace, extra=extra)
-    held: dict[int, writing.Held] = {}
+    copied = frozenset(copy)
+    held = {
+        key: writing.Held(target, "it defines `__del__`, which a copy would run as well")
+        for key in survey.carriers
+        if hasattr(type(target := survey.objects[key]), "__del__")
+    }
     races = 0
     for _ in range(_ATTEMPTS):
         pickler: writing.SnapshotPickler | None = None
         try:
             stream, pickler = writing.write(survey, held)
-            references = [_shared(o, survey) for o in pickler.references]
+            owners = [place_of(survey, id(o)).variable for o in pickler.references]
+            references = [
+                deep(o) if name in copied else _shared(o, survey)
+                for o, name in zip(pickler.references, owners, strict=True)
+            ]
             live = Loader(stream, references).load()
         except RebuildError as error:
             _hold_class(survey, held, error)

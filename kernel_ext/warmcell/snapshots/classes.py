@@ -13,7 +13,7 @@ from cloudpickle import cloudpickle as private
 
 from warmcell.snapshots import code as codes
 from warmcell.snapshots import rebuild
-from warmcell.snapshots.kinds import home_of_class
+from warmcell.snapshots.kinds import has_reducer, home_of_class
 from warmcell.snapshots.survey import Survey
 
 _PAYLOADS: dict[type, Any] = {
@@ -172,8 +172,6 @@ def _reduce_struct(cls: Any) -> Any:
     renamed = {f: e for f, e in zip(fields, cls.__struct_encode_fields__, strict=True) if f != e}
     if renamed:
         options["rename"] = renamed
-    if all(f.required or f.default is not msgspec.NODEFAULT for f in ()):
-        options.setdefault("kw_only", False)
     body: dict[str, Any] = {
         "__module__": cls.__module__,
         "__qualname__": cls.__qualname__,
@@ -233,13 +231,7 @@ def reduce_instance(target: Any, survey: Survey) -> Any:
     that says itself how it is pickled is left to it.
     """
     cls = type(target)
-    if (
-        cls.__reduce_ex__ is not object.__reduce_ex__
-        or cls.__reduce__ is not object.__reduce__
-        or cls in copyreg.dispatch_table
-        or hasattr(cls, "__setstate__")
-        or isinstance(target, enum.Enum)
-    ):
+    if has_reducer(cls) or hasattr(cls, "__setstate__") or isinstance(target, enum.Enum):
         return NotImplemented
     reduced = target.__reduce_ex__(4)
     if reduced[0] is not copyreg.__newobj__:  # type: ignore[attr-defined]

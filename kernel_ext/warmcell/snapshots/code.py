@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dis
 import functools
+import inspect
 import sys
 import types
 import typing
@@ -17,6 +18,8 @@ from warmcell.snapshots.kinds import is_local_file, is_local_module
 
 _LOADS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
 _STORES = frozenset({"STORE_GLOBAL", "DELETE_GLOBAL"})
+
+_MACHINERY = frozenset({"__builtins__", "__loader__", "__spec__", "__cached__"})
 
 
 class Import(NamedTuple):
@@ -109,12 +112,21 @@ def own_annotations(target: Any) -> dict[str, Any]:
 
         found = annotationlib.get_annotations(target, format=annotationlib.Format.FORWARDREF)
         return dict(found)
-    raw = (
-        target.__dict__.get("__annotations__")
-        if isinstance(target, type)
-        else (target.__annotations__)
-    )
-    return raw if isinstance(raw, dict) else {}
+    return inspect.get_annotations(target)
+
+
+def globals_of(function: types.FunctionType) -> dict[str, Any]:
+    """The part of a function's globals that its code and its annotations name."""
+    found = facts(function.__code__)
+    names = dict.fromkeys((*found.loads, *found.stores))
+    names.update(dict.fromkeys(annotation_names(own_annotations(function))))
+    space = function.__globals__
+    return {n: space[n] for n in names if n in space and n not in _MACHINERY}
+
+
+def module_state(module: types.ModuleType) -> dict[str, Any]:
+    """The contents of a module without the import machinery's own entries."""
+    return {k: v for k, v in list(module.__dict__.items()) if k not in _MACHINERY}
 
 
 def modules_of_import(statement: Import, namespace: dict[str, Any]) -> list[types.ModuleType]:

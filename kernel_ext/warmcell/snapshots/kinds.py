@@ -12,6 +12,7 @@ import asyncio
 import collections
 import concurrent.futures
 import contextvars
+import copyreg
 import datetime
 import decimal
 import enum
@@ -283,7 +284,7 @@ def kind_of_type(cls: type) -> Kind:
         if module.startswith("numpy."):
             if name == "ndarray":
                 return Kind.ARRAY
-            if name in {"generic", "dtype", "Generator", "RandomState", "BitGenerator", "ufunc"}:
+            if name in {"generic", "dtype", "Generator", "RandomState", "BitGenerator"}:
                 return Kind.VALUE
         if module.startswith("pandas."):
             if name in {"DataFrame", "Series", "BlockManager", "SingleBlockManager"}:
@@ -308,3 +309,13 @@ def kind_of(target: object) -> Kind:
     if isinstance(target, type):
         return Kind.NAMED if importable(target) else Kind.OBJECT
     return kind_of_type(type(target))
+
+
+def has_reducer(cls: type) -> bool:
+    """Whether a type says itself how it is pickled."""
+    methods: Any = cls
+    return (
+        cls in copyreg.dispatch_table
+        or methods.__reduce_ex__ is not object.__reduce_ex__
+        or methods.__reduce__ is not object.__reduce__
+    )

@@ -24,7 +24,7 @@ class Loader(pickle.Unpickler):
 
     def __init__(
         self,
-        stream: bytes,
+        stream: bytes | memoryview,
         references: Sequence[object],
         *,
         files: Mapping[str, str] | None = None,
@@ -74,6 +74,10 @@ class Loader(pickle.Unpickler):
             if is_module:
                 self.modules[name] = module
         return space
+
+    def load_plain(self) -> Any:
+        """A stream of referenced objects."""
+        return super().load()
 
     def load(self) -> Any:
         """The roots. Raises :class:`SnapshotError` or what the stream's own code raises."""

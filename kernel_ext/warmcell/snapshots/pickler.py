@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import functools
 import io
+import pickle
 import types
 import typing
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import cloudpickle
 from cloudpickle import cloudpickle as private
 
 from warmcell.snapshots import classes, rebuild, sentinels
+from warmcell.snapshots import code as codes
 from warmcell.snapshots.kinds import (
     ATOMS,
     CONTAINERS,
@@ -23,16 +26,17 @@ from warmcell.snapshots.kinds import (
     SMALL_BYTES,
     SMALL_NODES,
     Kind,
+    environment_folders,
     home_of_function,
     home_of_namespace,
     importable,
     is_code,
     is_local_module,
 )
-from warmcell.snapshots.survey import Survey, module_state
+from warmcell.snapshots.survey import Survey
 
 _CACHE_TYPE = type(functools.lru_cache(lambda: None))
-_DISPATCH_CODE = functools.singledispatch(lambda: None).__code__
+_DISPATCH: Any = functools.singledispatch(lambda _: None)
 _MODULE_NAMES = ("__name__", "__package__", "__file__", "__path__", "__doc__")
 
 
@@ -63,8 +67,14 @@ class SnapshotPickler(cloudpickle.Pickler):
     of all code in the stream.
     """
 
-    def __init__(self, file: io.BytesIO, survey: Survey, held: dict[int, Held]) -> None:
-        super().__init__(file, protocol=5)
+    def __init__(
+        self,
+        file: Any,
+        survey: Survey,
+        held: dict[int, Held],
+        buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None,
+    ) -> None:
+        super().__init__(file, protocol=5, buffer_callback=buffer_callback)
         self.survey = survey
         self.held = held
         self.references: list[object] = []
@@ -195,7 +205,7 @@ class SnapshotPickler(cloudpickle.Pickler):
     def _reduce_function(self, function: types.FunctionType) -> Any:
         if home_of_function(function) == "installed" and importable(function):
             return NotImplemented
-        if function.__code__ is _DISPATCH_CODE and hasattr(function, "registry"):
+        if function.__code__ is _DISPATCH.__code__ and hasattr(function, "registry"):
             return self._reduce_single_dispatch(function)
         closure = function.__closure__
         self._space(function.__globals__)
@@ -238,8 +248,10 @@ class SnapshotPickler(cloudpickle.Pickler):
         return (rebuild.empty_cell, (), content, None, None, rebuild.filled_cell)
 
     def _reduce_code(self, code: types.CodeType) -> Any:
-        self.files[code.co_filename] = None
         _, arguments = private._code_reduce(code)
+        if code.co_filename.startswith(environment_folders()):
+            return (rebuild.code, arguments)
+        self.files[code.co_filename] = None
         changed = tuple(_FileName(a) if a is code.co_filename else a for a in arguments)
         return (rebuild.code, changed)
 
@@ -256,6 +268,36 @@ class SnapshotPickler(cloudpickle.Pickler):
             None,
             rebuild.fill_attributes,
         )
+
+
+EMPTY = Survey({}, namespace={})  # for streams in which everything is written
+
+
+class ReferencePickler(SnapshotPickler):
+    """Writes the referenced objects themselves, for the stored form.
+
+    Notebook code in them has no business here: what reaches it was a carrier and is in the other
+    stream, or was held because it could not be copied.
+    """
+
+    def __init__(
+        self, file: Any, survey: Survey, keep: Callable[[pickle.PickleBuffer], Any]
+    ) -> None:
+        super().__init__(file, survey, {}, buffer_callback=keep)
+
+    def persistent_id(self, target: object) -> tuple[Any, ...] | None:
+        """Only namespaces and file names: everything else is written."""
+        if type(target) is _FileName:
+            return ("file", target.name)
+        return self._spaces.get(id(target)) if type(target) is dict else None
+
+    def reducer_override(self, target: Any) -> Any:
+        """Refuse notebook code; otherwise as in the other stream."""
+        if is_code(target):
+            raise pickle.PicklingError(
+                f"`{target.__name__}` is notebook code held by an object that cannot be copied"
+            )
+        return super().reducer_override(target)
 
 
 class _FileName:
@@ -310,9 +352,9 @@ def is_small(container: Any) -> bool:
         seen.add(id(item))
         if isinstance(item, dict):
             parts: list[Any] = [*item.keys(), *item.values()]
-        elif isinstance(item, types.SimpleNamespace):
-            parts = list(vars(item).values())
-        elif isinstance(item, CONTAINERS):
+        elif isinstance(item, Mapping):
+            parts = [part for pair in item.items() for part in pair]
+        elif isinstance(item, Iterable):
             parts = list(item)
         else:
             parts = list(vars(item).values())
@@ -327,7 +369,7 @@ def write(survey: Survey, held: dict[int, Held]) -> tuple[bytes, SnapshotPickler
     """The stream of the surveyed roots. Raises whatever the objects' own code raises."""
     file = io.BytesIO()
     pickler = SnapshotPickler(file, survey, held)
-    modules = [Fill(m.__dict__, module_state(m)) for m in survey.modules.values()]
+    modules = [Fill(m.__dict__, codes.module_state(m)) for m in survey.modules.values()]
     if survey.extra:
         modules.append(Fill(survey.namespace, dict(survey.extra)))
     for module in survey.modules.values():

@@ -115,9 +115,9 @@ def rlock() -> Any:
 
 def shell() -> Any:
     """The IPython shell of whichever process this is, or None."""
-    from IPython import get_ipython  # type: ignore[attr-defined]
+    from IPython import get_ipython
 
-    return get_ipython()  # type: ignore[no-untyped-call]
+    return get_ipython()
 
 
 # -- instances -------------------------------------------------------------------------------
@@ -143,7 +143,8 @@ def fill_instance(target: Any, state: tuple[Any, ...]) -> None:
     elif issubclass(base, list):
         list.extend(target, items)
     else:
-        base.update(target, items)  # type: ignore[attr-defined]
+        updater: Any = base
+        updater.update(target, items)
 
 
 # -- classes ---------------------------------------------------------------------------------
@@ -168,15 +169,15 @@ def make_class(
                     paused.append((cls, hook, cls.__dict__[hook]))
                     type.__delattr__(cls, hook)
     if maker.__name__ == "_TypedDictMeta":  # it wants its own base, not the `dict` it makes of it
-        bases = types.resolve_bases(body["__orig_bases__"])  # type: ignore[assignment]
+        bases = types.resolve_bases(body["__orig_bases__"])
     try:
         if maker is type:
             made: Any = type.__new__(meta, name, bases, dict(body))
         else:
             constructor: Any = maker.__new__
             made = constructor(meta, name, bases, dict(body))
-            initializer: Any = maker.__init__
-            initializer(made, name, bases, dict(body))
+            maker_type: Any = maker
+            maker_type.__init__(made, name, bases, dict(body))
     except Exception as error:  # a library's metaclass may raise anything
         raise RebuildError(body.get("__qualname__", name), error) from error
     finally:
@@ -222,7 +223,7 @@ def make_enum(
     values = {member: value for member, value, _ in members}
     try:
         constructor: Any = maker.__new__
-        prepare: Any = maker.__prepare__  # type: ignore[attr-defined]
+        prepare: Any = maker.__prepare__
         body_dict = prepare(name, bases)
         for key, value in body.items():
             body_dict[key] = value

@@ -12,6 +12,7 @@ import gc
 import marshal
 import sys
 import types
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
@@ -30,7 +31,6 @@ from warmcell.snapshots.kinds import (
 
 BUDGET = 3_000_000
 _PLAIN_LENGTH = 1_000
-_MODULE_MACHINERY = frozenset({"__builtins__", "__loader__", "__spec__", "__cached__"})
 _CACHE_TYPE = type(functools.lru_cache(lambda: None))
 _LEAVES = frozenset({Kind.VALUE, Kind.NAMED, Kind.FRAME, Kind.LOCK, Kind.SHELL, Kind.OPAQUE})
 # Values of these kinds may still hold notebook code.
@@ -45,14 +45,16 @@ _OPEN_VALUES = (
     functools.partial,
     functools.partialmethod,
     functools.cached_property,
+    types.BuiltinFunctionType,
+    types.MethodWrapperType,
 )
 
 
 class Survey:
     """The result of walking everything that ``roots`` reach.
 
-    ``code`` and ``carriers`` are sets of ids; ``missing`` maps a function to the global names that
-    it uses and that do not exist; ``failures`` are imports of local modules that failed.
+    ``code`` and ``carriers`` are sets of ids; ``parents`` leads from an object to the one that it
+    was first found in; ``failures`` are sentences about imports of local modules that failed.
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class Survey:
         *,
         namespace: dict[str, Any],
         extra: Collection[str] = (),
+        stop: Collection[int] = (),
     ) -> None:
         self.namespace = namespace
+        self._stop = frozenset(stop)
         self.extra = {n: namespace[n] for n in extra if n in namespace}
         self.objects: dict[int, object] = {}
         self.parents: dict[int, int] = {}
@@ -73,9 +77,7 @@ class Survey:
         self.modules: dict[str, types.ModuleType] = {}
         self.libraries: dict[str, types.ModuleType] = {}
         self.cells: set[int] = set()
-        self.missing: dict[str, list[str]] = {}
         self.failures: list[str] = []
-        self.plain: dict[int, bytes] = {}
         self.truncated = False
         self._kinds: dict[type, Kind] = {}
         self.roots = roots
@@ -86,9 +88,9 @@ class Survey:
 
     def _walk(self, roots: dict[str, object]) -> None:
         self.objects[id(roots)] = roots
-        pending: list[object] = [roots]
+        pending: deque[object] = deque([roots])
         while pending:
-            target = pending.pop()
+            target = pending.popleft()
             key = id(target)
             found: list[int] = []
             for child in self.edges(target):
@@ -146,7 +148,7 @@ class Survey:
             return self._module_edges(target)
         if isinstance(target, types.CellType):
             return _cell_content(target)
-        if target is self.namespace:
+        if target is self.namespace or id(target) in self._stop:
             return ()
         cls = type(target)
         if cls in CONTAINERS:
@@ -155,7 +157,7 @@ class Survey:
             if importable(target) and not self._is_local_name(target):
                 return ()
             wrapped: Any = target
-            return (wrapped.__wrapped__, *gc.get_referents(target))
+            return (wrapped.__wrapped__, *vars(wrapped).values())
         kind = self.kind(target)
         if kind is Kind.ARRAY:
             return _array_edges(target)
@@ -185,14 +187,12 @@ class Survey:
             return gc.get_referents(target)
         return items
 
-    def _is_plain(self, target: object) -> bool:
+    def _is_plain(self, target: Any) -> bool:
         """Whether nothing but plain data is inside. ``marshal`` refuses anything else at once and
         is some fifty times as fast as a walk; its bytes also serve as the fingerprint."""
         try:
-            self.plain[id(target)] = b""
             marshal.dumps(target, 2)
         except ValueError:
-            del self.plain[id(target)]
             return False
         return True
 
@@ -214,19 +214,10 @@ class Survey:
         yield from getattr(function, "__type_params__", ())
 
     def globals_of(self, function: types.FunctionType) -> dict[str, Any]:
-        """The part of a function's globals that its code and its annotations name."""
-        found = codes.facts(function.__code__)
-        names = dict.fromkeys((*found.loads, *found.stores))
-        names.update(dict.fromkeys(codes.annotation_names(codes.own_annotations(function))))
-        space = function.__globals__
-        picked = {n: space[n] for n in names if n in space and n != "__builtins__"}
+        """The part of a function's globals that a snapshot takes along."""
+        picked = codes.globals_of(function)
         if self.extra and home_of_function(function) == "notebook":
             picked.update(self.extra)
-        builtin = sys.modules["builtins"].__dict__
-        absent = [n for n in found.loads if n not in space and n not in builtin]
-        absent = [n for n in absent if n not in found.stores and not n.startswith("__")]
-        if absent:
-            self.missing[function.__qualname__] = absent
         return picked
 
     def _imported(self, function: types.FunctionType) -> Iterator[types.ModuleType]:
@@ -262,17 +253,11 @@ class Survey:
             return
         self.code.add(id(module))
         self.modules[name] = module
-        yield from module_state(module).values()
+        yield from codes.module_state(module).values()
         for other, loaded in list(sys.modules.items()):
-            if not isinstance(loaded, types.ModuleType) or loaded is module:
-                continue
-            if other.startswith(name + ".") or name.startswith(other + "."):
+            related = other.startswith(name + ".") or name.startswith(other + ".")
+            if related and isinstance(loaded, types.ModuleType):
                 yield loaded
-
-
-def module_state(module: types.ModuleType) -> dict[str, Any]:
-    """The contents of a module without the import machinery's own entries."""
-    return {k: v for k, v in list(module.__dict__.items()) if k not in _MODULE_MACHINERY}
 
 
 def _cell_content(cell: types.CellType) -> tuple[object, ...]:
@@ -285,7 +270,7 @@ def _cell_content(cell: types.CellType) -> tuple[object, ...]:
 def _array_edges(array: Any) -> Iterable[object]:
     if not array.dtype.hasobject or array.dtype.kind != "O":
         return ()
-    items = array.ravel().tolist()
+    items: list[object] = array.ravel().tolist()
     if len(items) > _PLAIN_LENGTH and set(map(type, items)) <= ATOMS:
         return ()
     return items
