@@ -33,6 +33,17 @@ class DefinitionError(WarmcellError, ValueError):
     """A step or pipeline was defined in a way that cannot work."""
 
 
+class CellSyntaxError(DefinitionError):
+    """The body of a cell is not Python. ``rendered`` is how a notebook shows the place."""
+
+    def __init__(self, message: str, *, rendered: Sequence[str], hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.rendered = list(rendered)
+
+    def _render_traceback_(self) -> list[str]:
+        return self.rendered
+
+
 class UsageError(WarmcellError, ValueError):
     """A magic or a method got an option or an argument that it does not know."""
 
