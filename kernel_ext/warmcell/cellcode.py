@@ -55,20 +55,20 @@ def read_too_early(body: Sequence[ast.stmt], inputs: Sequence[str]) -> tuple[str
 
 def _reads(statement: ast.stmt, known: set[str]) -> Iterator[ast.Name]:
     """Yield the names that ``statement`` certainly reads before it binds them."""
+    parts: list[ast.AST] = []
     if isinstance(statement, ast.If | ast.While):
-        parts: list[ast.AST] = [statement.test]
+        parts = [statement.test]
     elif isinstance(statement, ast.For | ast.AsyncFor):
         parts = [statement.iter]
     elif isinstance(statement, ast.AugAssign):
-        target = statement.target
-        parts = [statement.value, *([target] if isinstance(target, ast.Name) else [])]
+        parts = [statement.value]
+        if isinstance(statement.target, ast.Name) and statement.target.id not in known:
+            yield statement.target
     elif isinstance(statement, ast.Assign | ast.AnnAssign):
         parts = [statement.value] if statement.value is not None else []
     elif isinstance(statement, ast.Expr | ast.Assert | ast.Delete):
         parts = [statement]
-    else:
-        return
-    inner = set().union(*(assigned([part]) for part in parts))
+    inner = assigned(parts)
     for part in parts:
         for node in _own([part], comprehensions=False):
             if isinstance(node, ast.Name) and node.id not in known and node.id not in inner:

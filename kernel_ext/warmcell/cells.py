@@ -10,14 +10,16 @@ cell is assigning again.
 from __future__ import annotations
 
 import ast
+import inspect
+import linecache
 import types
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from warmcell.cellcode import assigned, needs_await, read_too_early, returns
-from warmcell.errors import DefinitionError, UsageError
+from warmcell.errors import CellSyntaxError, DefinitionError, UsageError
 from warmcell.options import PipelineOptions, StepOptions, close_match
 from warmcell.pool import loop
 from warmcell.signatures import CellSignature
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from warmcell.pipelines import Pipeline
 
-__all__ = ["Cell", "define_pipeline", "define_plain", "define_step", "run_here"]
+__all__ = ["Cell", "define_pipeline", "define_plain", "define_step"]
 
 _Made = TypeVar("_Made")
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -49,8 +51,12 @@ class Cell:
     def of(cls, shell: InteractiveShell, magic: str, line: str, body: str) -> Cell:
         """Name the cell that runs now, and let tracebacks find its lines."""
         text = f"%%{magic} {line}".rstrip() + "\n" + body
-        filename = shell.compile.cache(text, shell.execution_count, raw_code=text)
-        return cls(shell, text, body, filename, f"In[{shell.execution_count}]")
+        filename = _running(shell) or shell.compile.cache(text, shell.execution_count)
+        # from now on the lines of this file are those that one sees, not IPython's rewriting
+        lines = [line + "\n" for line in text.splitlines()]
+        linecache.cache[filename] = (len(text), None, lines, filename)
+        named = shell.compile.format_code_name(filename)
+        return cls(shell, text, body, filename, named[1] if named else "this cell")
 
     @property
     def source(self) -> Source:
@@ -75,8 +81,9 @@ class Cell:
         return "\n" * above + transformed
 
     def tree(self) -> ast.Module:
-        """Parse the body. Raises ``SyntaxError`` that names the cell and its line."""
-        tree = self.shell.compile.ast_parse(self.code(), self.filename)
+        """Parse the body. Raises :class:`CellSyntaxError`."""
+        with self._syntax():
+            tree = self.shell.compile.ast_parse(self.code(), self.filename)
         if not isinstance(tree, ast.Module):
             raise DefinitionError(f"The cell {self.label} is not a block of statements.")
         transformed: ast.Module = self.shell.transform_ast(tree)
@@ -85,8 +92,20 @@ class Cell:
     def compiled(self, tree: ast.Module | ast.Interactive, mode: str) -> types.CodeType:
         compiler = self.shell.compile
         flags = compiler.flags | _AWAIT  # with the notebook's own `from __future__` imports
-        code: types.CodeType = compile(tree, self.filename, mode, flags, dont_inherit=True)
+        with self._syntax():
+            code: types.CodeType = compile(tree, self.filename, mode, flags, dont_inherit=True)
         return code
+
+    @contextmanager
+    def _syntax(self) -> Iterator[None]:
+        """Show a syntax error at its place in the cell, without the frames that found it."""
+        try:
+            yield
+        except SyntaxError as error:
+            rendered = self.shell.SyntaxTB.structured_traceback(type(error), error, None)
+            raise CellSyntaxError(
+                f"{self.label}, line {error.lineno}: {error.msg}.", rendered=rendered
+            ) from error
 
 
 def define_step(cell: Cell, name: str | None, options: StepOptions) -> Step:
@@ -157,11 +176,17 @@ _NO_FUNCTION = {
 
 
 def define_plain(
-    cell: Cell, signature: CellSignature, name: str | None, options: StepOptions
+    cell: Cell,
+    signature: CellSignature,
+    name: str | None,
+    options: StepOptions,
+    *,
+    run: bool = False,
 ) -> Step:
     """Make a step of a cell of statements, with the inputs and outputs of ``signature``.
 
-    Without named outputs the value of the last expression is the output.
+    Without named outputs the value of the last expression is the output. With ``run`` it is also
+    called with the notebook's variables of its inputs' names, and its outputs are bound.
     """
     tree = cell.tree()
     _check_plain(cell, signature, tree.body)
@@ -177,12 +202,14 @@ def define_plain(
         result.__annotations__["return"] = types.GenericAlias(tuple, types_of_outputs)
     outputs = [output.name for output in signature.outputs] or None
     step = Step(result, name=name, options=options, outputs=outputs, source=cell.source)
-    namespace[signature.name] = step
+    with _all_or_nothing(namespace):
+        namespace[signature.name] = step
+        if run:
+            _run_here(cell, signature, step)
     return step
 
 
-def run_here(cell: Cell, signature: CellSignature, function: Callable[..., Any]) -> None:
-    """Call ``function`` with the notebook's variables of its inputs' names; bind its outputs."""
+def _run_here(cell: Cell, signature: CellSignature, step: Step) -> None:
     namespace = cell.shell.user_ns
     arguments: dict[str, Any] = {}
     for parameter in signature.inputs:
@@ -194,9 +221,10 @@ def run_here(cell: Cell, signature: CellSignature, function: Callable[..., Any])
                 "which is not defined.",
                 hint=f"Assign {parameter} first, or leave --run away.",
             )
-    result = function(**arguments)
-    if hasattr(result, "__await__"):
-        result = _finish(result)
+    with _own_traceback(cell):
+        result = step(**arguments)
+        if hasattr(result, "__await__"):
+            result = _finish(result)
     names = [output.name for output in signature.outputs]
     if len(names) == 1:
         namespace[names[0]] = result
@@ -207,22 +235,54 @@ def run_here(cell: Cell, signature: CellSignature, function: Callable[..., Any])
 # -- parts -----------------------------------------------------------------------------------
 
 
+def _running(shell: InteractiveShell) -> str | None:
+    """The file name of the cell that called the magic: IPython counts cells before they run in
+    some versions and afterwards in others, so the count cannot tell."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if frame.f_globals is shell.user_ns and shell.compile.format_code_name(filename):
+            return filename
+        frame = frame.f_back
+    return None
+
+
 def _execute(cell: Cell, body: list[ast.stmt]) -> None:
     """Run statements as IPython does: the value of a last expression is displayed."""
-    __tracebackhide__ = "__ipython_bottom__"  # IPython's mark: show no frame above this one
-    namespace = cell.shell.user_ns
     shown = [body[-1]] if body and isinstance(body[-1], ast.Expr) else []
     quiet = body[: len(body) - len(shown)]
     if quiet:
-        _run(cell.compiled(ast.Module(quiet, []), "exec"), namespace)
+        _run(cell, cell.compiled(ast.Module(quiet, []), "exec"))
     if shown:
-        _run(cell.compiled(ast.Interactive(list(shown)), "single"), namespace)
+        _run(cell, cell.compiled(ast.Interactive(list(shown)), "single"))
 
 
-def _run(code: types.CodeType, namespace: dict[str, Any]) -> None:
-    result = eval(code, namespace)  # noqa: S307 - the user's own cell
-    if isinstance(result, types.CoroutineType):  # it has a top-level await
-        _finish(result)
+def _run(cell: Cell, code: types.CodeType) -> None:
+    with _own_traceback(cell):
+        result = eval(code, cell.shell.user_ns)  # noqa: S307 - the user's own cell
+        if isinstance(result, types.CoroutineType):  # it has a top-level await
+            _finish(result)
+
+
+@contextmanager
+def _own_traceback(cell: Cell) -> Iterator[None]:
+    """Have IPython show an error from the cell's own frame on, as if no magic were there."""
+    try:
+        yield
+    except Exception as error:
+        _shorten(error, cell)
+        raise
+
+
+def _shorten(error: Exception, cell: Cell) -> None:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename != cell.filename:
+        trace = trace.tb_next
+    if trace is None or hasattr(error, "_render_traceback_"):
+        return
+    show = cell.shell.InteractiveTB.structured_traceback
+    with suppress(AttributeError):  # a class with slots keeps the long form
+        error._render_traceback_ = lambda: show(type(error), error, trace, tb_offset=0)  # type: ignore[attr-defined]
 
 
 def _finish(awaitable: Awaitable[Any]) -> Any:

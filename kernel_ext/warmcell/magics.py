@@ -81,9 +81,8 @@ class WarmcellMagics(Magics):
                 raise UsageError("--run goes with inputs on the first line.", hint=_RUN_HINT)
             cells.define_step(source, given.name, self._step_options(given))
             return
-        step = cells.define_plain(source, signature, given.name, self._step_options(given))
-        if given.run:
-            cells.run_here(source, signature, step)
+        options = self._step_options(given)
+        cells.define_plain(source, signature, given.name, options, run=given.run)
 
     @verbatim
     @magic_arguments("%pipeline")

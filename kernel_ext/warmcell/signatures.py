@@ -80,7 +80,7 @@ def split(line: str) -> tuple[CellSignature | None, str]:
     except SyntaxError as error:
         raise UsageError(f"`{text}` is not a signature: {error.msg}.", hint=_EXAMPLE) from None
     assert isinstance(parsed, ast.FunctionDef)
-    if parsed.args.vararg or parsed.args.kwarg:
+    if parsed.args.vararg or parsed.args.kwarg or parsed.args.posonlyargs:
         raise UsageError(f"`{text}`: the inputs of a cell need names.", hint=_EXAMPLE)
     outputs = tuple(_output(part, text) for part in _parts(tail)) if arrow else ()
     if arrow and not outputs:
