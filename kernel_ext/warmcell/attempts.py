@@ -16,8 +16,8 @@ from warmcell.context import StepContext, current
 from warmcell.errors import RunTimedOut, StepCancelled
 from warmcell.execution import Execution, check_outputs
 from warmcell.ids import now
-from warmcell.output import flush
 from warmcell.loop import loop
+from warmcell.output import flush
 from warmcell.pool import pool
 
 if TYPE_CHECKING:
@@ -258,11 +258,11 @@ async def _elaborate_async(
 
 
 async def _call_async(
-    run: Execution, node: Node, args: Any, kwargs: dict[str, Any], timeout: float | None
+    run: Execution, node: Node, args: Any, kwargs: dict[str, Any], seconds: float | None
 ) -> Any:
-    if timeout is None:
+    if seconds is None:
         return await node.step.function(*args, **kwargs)
-    limit = asyncio.timeout(timeout)
+    limit = asyncio.timeout(seconds)
     try:
         async with limit:
             return await node.step.function(*args, **kwargs)
@@ -270,7 +270,7 @@ async def _call_async(
         if not limit.expired():
             raise
         raise RunTimedOut(
-            f"Step `{node.name}` took longer than its timeout of {timeout:g} s.",
+            f"Step `{node.name}` took longer than its timeout of {seconds:g} s.",
             run_id=run.run_id,
             step=node.name,
             hint="Raise `timeout` of the step, or make it faster.",

@@ -14,8 +14,8 @@ from warmcell.context import current
 from warmcell.errors import RunCancelled, RunError, RunTimedOut, WarmcellError
 from warmcell.execution import Execution, own_frames
 from warmcell.ids import new_id, now
-from warmcell.records import RunRecord
 from warmcell.recording import find_recorder, log, reporter
+from warmcell.records import RunRecord
 from warmcell.runner import Outcome, execute
 from warmcell.runs import Run
 

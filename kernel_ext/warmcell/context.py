@@ -18,8 +18,11 @@ class Scope(Protocol):
     """Where code of a user runs: inside a step, or inside the body of a pipeline."""
 
     run: Execution
-    step_name: str | None
     pending: dict[str, str] | None  # output that does not make a line yet, by stream
+
+    @property
+    def step_name(self) -> str | None:
+        """The step that runs; None in the body of a pipeline."""
 
     def call(
         self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType

@@ -42,9 +42,28 @@ class Execution:
     """
 
     __slots__ = (
-        "_logged", "_taken", "arguments", "artifacts", "at", "deployment",
-        "echo", "failure", "failed_step", "figures", "keep", "listener", "logs", "pipeline", "retry", "run_id",
-        "run_name", "running", "snapshot", "state", "steps", "token",
+        "_logged",
+        "_taken",
+        "arguments",
+        "artifacts",
+        "at",
+        "deployment",
+        "echo",
+        "failed_step",
+        "failure",
+        "figures",
+        "keep",
+        "listener",
+        "logs",
+        "pipeline",
+        "retry",
+        "run_id",
+        "run_name",
+        "running",
+        "snapshot",
+        "state",
+        "steps",
+        "token",
     )  # fmt: skip
 
     def __init__(
@@ -112,7 +131,7 @@ class Execution:
                     attempts,
                     node.names,
                     node.inputs,
-                )  # fmt: skip
+                )
             )
         if self.listener is not None:
             self.event("step", step=node.name, index=node.index, status="succeeded",
@@ -147,7 +166,7 @@ class Execution:
                     node.names,
                     node.inputs,
                     info,
-                )  # fmt: skip
+                )
             )
         if self.listener is not None:
             self.event("step", step=node.name, index=node.index, status=status,
@@ -167,7 +186,7 @@ class Execution:
                     0,
                     node.names,
                     node.inputs,
-                )  # fmt: skip
+                )
             )
         if self.listener is not None:
             self.event("step", step=node.name, index=node.index, status="skipped")
@@ -228,7 +247,7 @@ class Execution:
                     1,
                     node.names,
                     node.inputs,
-                )  # fmt: skip
+                )
             )
         return new
 

@@ -31,9 +31,10 @@ class _Figures(OrderedDict[int, Any]):
         scope = current.get()
         if scope is None:
             return self.outside
-        if scope.run.figures is None:
-            scope.run.figures = OrderedDict()
-        return scope.run.figures
+        figures = scope.run.figures
+        if figures is None:
+            figures = scope.run.figures = OrderedDict()
+        return figures
 
     def __getitem__(self, key: int) -> Any:
         return self._own()[key]
@@ -48,10 +49,10 @@ class _Figures(OrderedDict[int, Any]):
         return key in self._own()
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._own())
+        yield from self._own()
 
     def __reversed__(self) -> Iterator[int]:
-        return reversed(self._own())
+        yield from reversed(self._own())
 
     def __len__(self) -> int:
         return len(self._own())

@@ -49,12 +49,20 @@ class StepFuture:
 
     def __await__(self) -> Generator[Any, None, Any]:
         if not self.task.done:
-            yield from asyncio.to_thread(self._scheduler.until, self.task).__await__()
+            waiting = asyncio.get_running_loop()
+            done = waiting.create_future()
+            self._scheduler.when_done(self.task, lambda: waiting.call_soon_threadsafe(_set, done))
+            yield from done
         return self.result()
 
     def __repr__(self) -> str:
         state = "done" if self.task.done else "running"
         return f"<{self.task.node.name}: {state}>"
+
+
+def _set(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 class StepFutures(Sequence[StepFuture]):

@@ -8,11 +8,17 @@ such names. Everything else in a node's arguments is the value itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from warmcell.errors import GraphError
 
-Values: TypeAlias = "list[Any]"
+
+class Values(Protocol):
+    """The values of nodes, by index."""
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
 Inputs: TypeAlias = Mapping[str, Any]
 Getter: TypeAlias = Callable[[Values, Inputs], Any]
 

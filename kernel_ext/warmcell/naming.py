@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from warmcell.meaning import Definition
 from warmcell.steps import OutputSpec, Step
 
 if TYPE_CHECKING:
@@ -44,13 +45,8 @@ ONE = Shape("one", (OutputSpec(DEFAULT),))
 NONE = Shape("none")
 
 
-def shape_of(
-    definition: ast.FunctionDef | ast.AsyncFunctionDef | None,
-    step_of: Callable[[ast.expr], Step | None],
-) -> Shape | None:
-    """The shape of what ``definition`` returns; None without a definition."""
-    if definition is None:
-        return None
+def shape_of(definition: Definition, step_of: Callable[[ast.expr], Step | None]) -> Shape:
+    """The shape of what ``definition`` returns; ``step_of`` knows which step a name means."""
     reader = _Reader(definition, step_of)
     returned = [node.value for node in _returns(definition) if node.value is not None]
     if not returned:
@@ -92,7 +88,7 @@ _OTHER = _Found(ONE)
 class _Reader:
     def __init__(
         self,
-        definition: ast.FunctionDef | ast.AsyncFunctionDef,
+        definition: Definition,
         step_of: Callable[[ast.expr], Step | None],
     ) -> None:
         self.step_of = step_of

@@ -29,14 +29,14 @@ class Retry:
     on: tuple[type[BaseException], ...] = (Exception,)
 
     def __post_init__(self) -> None:
-        if isinstance(self.on, type):
-            object.__setattr__(self, "on", (self.on,))
-        object.__setattr__(self, "on", tuple(self.on))
+        given: Any = self.on
+        kinds = (given,) if isinstance(given, type) else tuple(given)
+        object.__setattr__(self, "on", kinds)
         if self.max_retries < 0 or self.delay < 0 or self.backoff < 0:
             raise DefinitionError("`max_retries`, `delay` and `backoff` of a retry are 0 or more.")
-        if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in self.on):
+        if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
             raise DefinitionError(
-                f"`on` of a retry takes exception classes, not {self.on!r}.",
+                f"`on` of a retry takes exception classes, not {given!r}.",
                 hint="Write for example on=(TimeoutError, ConnectionError).",
             )
 

@@ -100,13 +100,13 @@ class _Installed:
         self.publish: Any = None
 
     def put(self) -> None:
-        sys.stdout = self.stdout  # type: ignore[assignment]
-        sys.stderr = self.stderr  # type: ignore[assignment]
+        sys.stdout = self.stdout
+        sys.stderr = self.stderr
         self.new_emit = _emit(self)
         self.new_start = _start(self.start)
         self.new_submit = _submit(self.submit)
-        logging.StreamHandler.emit = self.new_emit  # type: ignore[method-assign]
-        threading.Thread.start = self.new_start  # type: ignore[method-assign]
+        logging.StreamHandler.emit = self.new_emit  # type: ignore[method-assign,assignment]
+        threading.Thread.start = self.new_start  # type: ignore[method-assign,assignment]
         ThreadPoolExecutor.submit = self.new_submit  # type: ignore[method-assign]
         ipython = sys.modules.get("IPython")
         shell = ipython.get_ipython() if ipython is not None else None

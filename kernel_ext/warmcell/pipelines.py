@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 from warmcell.analysis import (
     Analysis,
     analyse,
-    step_reader,
     unknown_calls,
     used_before_made,
 )
@@ -22,7 +20,14 @@ from warmcell.graph import Getter, Graph, Node, Values, getter
 from warmcell.naming import ONE, Shape, shape_of
 from warmcell.options import PipelineOptions, change, close_match, make
 from warmcell.source import Source
-from warmcell.steps import OutputSpec, Step, check_name, return_annotation, return_name
+from warmcell.steps import (
+    OutputSpec,
+    Step,
+    check_name,
+    function_name,
+    return_annotation,
+    return_name,
+)
 
 if TYPE_CHECKING:
     from warmcell.runs import Run
@@ -70,7 +75,7 @@ class Pipeline:
                 hint="Write `@pipeline` above a `def`.",
             )
         self.function = function
-        self.name = check_name(name or getattr(function, "__name__", ""), "pipeline")
+        self.name: str = check_name(name or function_name(function), "pipeline")
         self.options = options or PipelineOptions()
         self.source = source or Source.of(function)
         self.doc = doc if doc is not None else inspect.getdoc(function)
@@ -176,7 +181,7 @@ class Pipeline:
         plan = Plan(analysis, shape)
         if analysis.mode != "planned":
             return plan
-        body = Body.planning(self, analysis.sites)
+        body = Body(self, None, {}, analysis.sites)
         reset = current.set(body)
         try:
             args, kwargs = self.arguments(body.symbols)
@@ -204,16 +209,17 @@ class Pipeline:
 
     def _check(self, analysis: Analysis) -> None:
         """What is certain to fail is an error before anything runs."""
+        if analysis.definition is None:
+            return
         place = self.source.place
-        if analysis.definition is not None:
-            early = used_before_made(analysis.definition)
-            if early is not None:
-                raise GraphError(
-                    f"Pipeline `{self.name}` ({place}, line {early.lineno}) uses `{early.id}` "
-                    "before the step that makes it: the steps wait for each other.",
-                    hint="A step can only take results of steps before it.",
-                )
-        for name in unknown_calls(self.function, analysis):
+        early = used_before_made(analysis.definition)
+        if early is not None:
+            raise GraphError(
+                f"Pipeline `{self.name}` ({place}, line {early.lineno}) uses `{early.id}` before "
+                "the step that makes it: the steps wait for each other.",
+                hint="A step can only take results of steps before it.",
+            )
+        for name in unknown_calls(self.function, analysis.definition):
             scope = getattr(self.function, "__globals__", {})
             known = [key for key, value in scope.items() if isinstance(value, Step)]
             raise DefinitionError(
@@ -223,8 +229,9 @@ class Pipeline:
             )
 
     def _shape(self, analysis: Analysis) -> Shape:
-        step_of = step_reader(self.function, analysis)
-        shape = shape_of(analysis.definition, step_of) or ONE
+        shape = ONE
+        if analysis.definition is not None and analysis.names is not None:
+            shape = shape_of(analysis.definition, analysis.names.step)
         annotation = return_annotation(self.function, self.inputs)
         if shape.kind == "one":
             known = shape.outputs[0]

@@ -1,4 +1,4 @@
-"""The seam between a batch run and what keeps it: a recorder, and who feeds it while a run goes on."""
+"""The seam between a batch run and what keeps it: a recorder, fed while the run goes on."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class NullRecorder:
 
 
 def find_recorder() -> Recorder:
-    """The recorder of this kernel; one that keeps nothing, with one warning line, without a host."""
+    """The recorder of this kernel. Without a host: a warning line, and one that keeps nothing."""
     from warmcell.link import recorder
 
     try:

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from warmcell import figures, hooks
 from warmcell.attempts import perform
-from warmcell.body import Body
+from warmcell.body import Body, raise_first
 from warmcell.cancellation import CancelToken
 from warmcell.context import current
 from warmcell.errors import RunTimedOut, StepCancelled
 from warmcell.execution import Execution, Listener, error_info
-from warmcell.graph import resolve
+from warmcell.graph import Graph, resolve
 from warmcell.ids import now
 from warmcell.output import flush
 from warmcell.pool import pool
 from warmcell.records import ErrorInfo, RunDetail, Status
-from warmcell.scheduler import Scheduler, StepSkipped, Task
+from warmcell.scheduler import Scheduler, Task
 
 if TYPE_CHECKING:
     from warmcell.pipelines import Pipeline, Plan
@@ -78,9 +78,8 @@ def execute(
 
     Never raises for what the pipeline does: errors, a cancel and an interrupt are in the outcome.
     ``state`` is what ``on_init`` made; without it the run makes its own and cleans it up. With
-    ``keep`` false nothing is recorded. ``echo`` shows output where the run was started. ``deadline``
-    (seconds from now) ends the run as ``timed_out``. Raises :class:`DefinitionError` for a pipeline
-    that cannot run at all.
+    ``keep`` false nothing is recorded. ``echo`` shows output where the run was started. A
+    ``deadline`` (seconds from now) ends the run as ``timed_out``.
     """
     token = cancel or CancelToken()
     run = execution or Execution(
@@ -164,7 +163,7 @@ def _chain(run: Execution, plan: Plan, inputs: Mapping[str, Any]) -> Any:
             values.append(perform(run, node, given, named))
             done += 1
     except BaseException:
-        for node in plan.graph.nodes[done + 1 :]:
+        for node, *_ in plan.chain[done + 1 :]:
             run.skipped(node)
         raise
     return plan.result(values, inputs)
@@ -204,40 +203,36 @@ def _body(run: Execution, plan: Plan, body: Body, inputs: Mapping[str, Any]) -> 
     if plan.graph is not None:
         reset = current.set(None)
         try:
-            return _graph(run, plan, inputs)
+            return _graph(run, plan, plan.graph, inputs)
         finally:
             current.reset(reset)
-    pipeline = run.pipeline
-    args, kwargs = pipeline.arguments(inputs)
+    args, kwargs = run.pipeline.arguments(inputs)
     try:
-        if pipeline.is_async:
-            returned = _drive(run, body, args, kwargs)
+        if run.pipeline.is_async:
+            returned = _drive(run, args, kwargs)
         else:
-            returned = pipeline.function(*args, **kwargs)
-    except BaseException:
-        body.give_up()
+            returned = run.pipeline.function(*args, **kwargs)
+    except BaseException as error:
+        body.give_up(error)
         raise
-    error = body.finish()
-    if error is not None:
-        raise error
-    return body.settle(returned)
+    return body.finish(returned)
 
 
-def _graph(run: Execution, plan: Plan, inputs: Mapping[str, Any]) -> Any:
-    """A planned graph whose branches run beside each other."""
+def _graph(run: Execution, plan: Plan, graph: Graph, inputs: Mapping[str, Any]) -> Any:
+    """A planned graph, branches of which may run beside each other."""
     if plan.chain:
         return _chain(run, plan, inputs)
-    values: list[Any] = [None] * len(plan.graph.nodes)
+    values: list[Any] = [None] * len(graph.nodes)
     scheduler = Scheduler(run)
     tasks: list[Task] = []
-    for node in plan.graph.nodes:
+    for node in graph.nodes:
         upstream = [tasks[up] for up in node.upstream]
         tasks.append(scheduler.add(node, _Load(node, tasks, values, inputs), upstream))
     try:
         scheduler.drain()
     finally:
         scheduler.close()
-    _raise_first(tasks)
+    raise_first(tasks)
     for task in tasks:
         values[task.node.index] = task.value
     return plan.result(values, inputs)
@@ -262,19 +257,7 @@ class _Load:
         return args, {name: resolve(arg, self.values, self.inputs) for name, arg in named}
 
 
-def _raise_first(tasks: list[Task]) -> None:
-    for task in tasks:
-        if task.error is not None and not isinstance(task.error, StepCancelled):
-            raise task.error
-    for task in tasks:
-        if task.error is not None and not isinstance(task.error, StepSkipped):
-            raise task.error
-    for task in tasks:
-        if task.error is not None:
-            raise task.error
-
-
-def _drive(run: Execution, body: Body, args: Any, kwargs: dict[str, Any]) -> Any:
+def _drive(run: Execution, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run an ``async`` body on an event loop of its own, on a thread of its own: the calling
     thread may be running a loop already."""
     done = threading.Event()

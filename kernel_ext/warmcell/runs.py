@@ -224,7 +224,7 @@ def _json(record: RunRecord, detail: RunDetail) -> dict[str, Any]:
     for key in ("parameters", "outputs"):
         if (raw := getattr(record, key)) is not None:
             described[key] = msgspec.json.decode(raw)
-    described = {name: None for name in record.__struct_fields__} | described
+    described = dict.fromkeys(record.__struct_fields__) | described
     _times(described, record.started_at, record.finished_at)
     if record.created_at:
         described["created_at"] = rfc3339(record.created_at)

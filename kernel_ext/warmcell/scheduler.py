@@ -28,13 +28,15 @@ STOP_SECONDS = 2.0  # for steps that were told to stop to do so
 class Task:
     """A node and how far it is. ``value`` and ``error`` count once ``done``."""
 
-    __slots__ = ("done", "error", "followers", "load", "node", "started", "value", "waits")
+    __slots__ = ("callbacks", "done", "error", "followers", "load", "node", "started", "value",
+                 "waits")  # fmt: skip
 
     def __init__(self, node: Node, load: Callable[[], tuple[Any, dict[str, Any]]]) -> None:
         self.node = node
         self.load = load
         self.waits: set[Task] = set()
         self.followers: list[Task] = []
+        self.callbacks: list[Callable[[], object]] = []
         self.started = False
         self.done = False
         self.value: Any = None
@@ -82,7 +84,10 @@ class Scheduler:
             elif not task.waits:
                 self._ready.append(task)
         if help_now:
-            self._help()
+            if node.step.is_async and self._pick({task}) is task:
+                self._work(task)  # returns at once
+            else:
+                self._help()
         return task
 
     def stop(self) -> None:
@@ -151,6 +156,14 @@ class Scheduler:
             self._finish(task, future.result(), None)
         self._help()
 
+    def when_done(self, task: Task, callback: Callable[[], object]) -> None:
+        """Call ``callback`` once ``task`` is done, on any thread."""
+        with self._changed:
+            if not task.done:
+                task.callbacks.append(callback)
+                return
+        callback()
+
     def _finish(self, task: Task, value: Any, error: BaseException | None) -> None:
         with self._changed:
             if task.done:
@@ -166,6 +179,8 @@ class Scheduler:
     def _end(self, task: Task, value: Any, error: BaseException | None) -> None:
         task.value, task.error, task.done = value, error, True
         self._open -= 1
+        for callback in task.callbacks:
+            callback()
         for follower in task.followers:
             if follower.done:
                 continue
@@ -200,22 +215,24 @@ class Scheduler:
             raise
 
     def until(self, target: Task, timeout: float | None = None) -> bool:
-        """Wait for one task, working on what it needs; returns whether it is done."""
+        """Wait for one task, at most ``timeout`` seconds; returns whether it is done. Without a
+        timeout this thread works on what the task needs."""
+        if timeout is not None:
+            with self._changed:
+                return self._changed.wait_for(lambda: target.done, timeout)
         while not target.done:
             wanted = _needed(target)
-            task = None if timeout is not None else self._pick(wanted)
+            task = self._pick(wanted)
             if task is not None:
                 self._work(task)
                 continue
             with self._changed:
-                if not target.done and not any(ready in wanted for ready in self._ready):
-                    if not self._changed.wait(timeout) and timeout is not None:
-                        return target.done
+                self._changed.wait_for(lambda: target.done or not wanted.isdisjoint(self._ready))  # noqa: B023
         return True
 
-    def abandon(self) -> None:
+    def abandon(self, reason: str = "cancelled") -> None:
         """Cancel the run and wait, for a bounded time, for what runs to stop."""
-        self.run.token.cancel("cancelled")
+        self.run.token.cancel(reason)
         self.stop()
         with self._changed:
             self._changed.wait_for(lambda: not self._open, STOP_SECONDS)

@@ -28,7 +28,7 @@ class OutputSpec(NamedTuple):
     annotation: Any = None
 
 
-class unmapped(NamedTuple):  # noqa: N801  (a marker that reads like a function)
+class unmapped(NamedTuple):
     """Marks an argument of :meth:`Step.map` that every call gets as it is."""
 
     value: Any
@@ -61,7 +61,7 @@ class Step:
                 hint="Write `@step` above a `def`.",
             )
         self.function = function
-        self.name = check_name(name or getattr(function, "__name__", ""), "step")
+        self.name: str = check_name(name or function_name(function), "step")
         self.options = options or StepOptions()
         self.source = source or Source.of(function)
         self.doc = doc if doc is not None else inspect.getdoc(function)
@@ -205,6 +205,11 @@ def step(
 
 
 # -- names and outputs -----------------------------------------------------------------------
+
+
+def function_name(function: object) -> str:
+    """The name of a function, empty where it has none."""
+    return str(getattr(function, "__name__", ""))
 
 
 def check_name(name: str, kind: str) -> str:
