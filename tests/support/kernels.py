@@ -6,6 +6,7 @@ import ast
 import contextlib
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import websocket
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class CellFailed(AssertionError):
@@ -54,7 +57,8 @@ class Cell:
             if not event.wait(max(0.0, deadline - time.monotonic())):
                 raise TimeoutError(f"no end after {timeout} s of the cell:\n{self.code}")
         if check and self.status != "ok":
-            raise CellFailed("\n".join(self.traceback) or f"{self.ename}: {self.evalue}")
+            shown = COLOURS.sub("", "\n".join(self.traceback)).splitlines()
+            raise CellFailed("\n".join(shown[-30:]) or f"{self.ename}: {self.evalue}")
         return self
 
     def take(self, kind: str, content: dict[str, Any]) -> None:
