@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Binding", "Serving"]
 
 CLEANUP_SECONDS = 30.0
+CAP = 0.005  # what a call counts at most in the running mean, seconds
 UNKNOWN = 1.0  # prediction in seconds for a binding that was never called
 WEIGHT = 0.2  # of the newest call in the running mean
 
@@ -53,11 +54,10 @@ class Binding:
         self.idle.set()
 
     def measured(self, seconds: float) -> None:
-        """Learn how long calls take. One long call makes the next ones be taken as long."""
-        mean = self.predicted
-        self.predicted = seconds if seconds > mean else mean + WEIGHT * (seconds - mean)
-        if self.calls <= 1 and mean == UNKNOWN:
-            self.predicted = seconds
+        """Learn how long calls take. The cap keeps one slow call from speaking for many."""
+        seconds = min(seconds, CAP)
+        first = self.predicted == UNKNOWN
+        self.predicted = seconds if first else self.predicted + WEIGHT * (seconds - self.predicted)
 
 
 class Serving:

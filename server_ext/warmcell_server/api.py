@@ -24,7 +24,7 @@ from warmcell.records import DeploymentEntry, SnapshotEntry, SnapshotRecord
 from warmcell_server import problems
 from warmcell_server.deployments import micros
 from warmcell_server.dispatcher import conflict_if_ended
-from warmcell_server.invocation import invoke_json
+from warmcell_server.invocation import invoke
 from warmcell_server.workers import Worker
 
 if TYPE_CHECKING:
@@ -373,4 +373,4 @@ async def _sql(api: Api, call: Call) -> Result:
 
 @_route("POST", "*/invoke")
 async def _invoke(api: Api, call: Call) -> Result:
-    return await invoke_json(api.host, call.arguments[0], call.body, user=call.user)
+    return 200, await invoke(api.host, call.arguments[0], call.body, user=call.user)

@@ -46,6 +46,9 @@ class Deployments:
         self._by_name: dict[str, Deployment] = {}
         self._elsewhere: dict[str, str] = {}
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
     def __iter__(self) -> Iterator[Deployment]:
         return iter(self._by_name.values())
 
@@ -69,15 +72,23 @@ class Deployments:
         raise NotFound(f"There is no deployment '{name}'.", hint=f"Deployments here: {known}.")
 
     def load(self, rows: list[dict[str, Any]], snapshots: dict[str, dict[str, Any]]) -> None:
-        """Take up what the store knows: names without a worker answer 503 until deployed again."""
+        """Take up what the store knows of names that no worker of this host serves: they answer
+        503, and say who serves them or how to deploy them again."""
+        self._elsewhere = {}
         for row in rows:
             name = row["name"]
-            if row["state"] == "removed" or name in self._by_name:
+            if name in self._by_name and self._by_name[name].ready:
+                continue
+            if row["state"] == "removed":
+                self._by_name.pop(name, None)
                 continue
             if row["host_id"] != self._host_id and row.get("alive"):
                 self._elsewhere[name] = (
                     f"{row.get('holder_label')} {row.get('holder_url') or ''}".strip()
                 )
+                self._by_name.pop(name, None)
+                continue
+            if name in self._by_name:
                 continue
             snapshot = snapshots.get(f"{row['pipeline']}@{row['snapshot']}", {})
             settings = row.get("settings") or {}

@@ -58,9 +58,7 @@ class Host:
         self.deployments = Deployments(self.store, self.host_id)
         self.dispatcher = Dispatcher(self.store, self.deployments, self.host_id)
         self.api = Api(self)
-        rows = await asyncio.wrap_future(self.store.deployments())
-        snapshots = await asyncio.wrap_future(self.store.list_snapshots())
-        self.deployments.load(rows, {f"{s['pipeline']}@{s['number']}": s for s in snapshots})
+        await self.refresh()
         self.link = LinkServer(
             self.host_id,
             welcome=self._welcome,
@@ -71,6 +69,12 @@ class Host:
         self.dispatcher.start()
         self._running = True
         return await self.link.start()
+
+    async def refresh(self) -> None:
+        """Look again at what the store knows of deployments: other hosts may have changed it."""
+        rows = await asyncio.wrap_future(self.store.deployments())
+        snapshots = await asyncio.wrap_future(self.store.list_snapshots())
+        self.deployments.load(rows, {f"{s['pipeline']}@{s['number']}": s for s in snapshots})
 
     async def close(self) -> None:
         """Drain, end the link and close the store. Harmless when repeated."""

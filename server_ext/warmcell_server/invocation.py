@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,7 +22,7 @@ from warmcell_server.dispatcher import CallResult
 if TYPE_CHECKING:
     from warmcell_server.host import Host
 
-__all__ = ["Envelope", "envelope", "failure", "invoke_json", "success"]
+__all__ = ["Envelope", "envelope", "failure", "invoke", "success"]
 
 NULL = msgspec.Raw(b"null")
 
@@ -128,9 +128,14 @@ def failure(result: CallResult) -> WarmcellError:
     return kind(message, run_id=result.run_id, step=error.step, hint=error.hint)
 
 
-async def invoke_json(host: Host, name: str, body: bytes, *, user: str | None) -> tuple[int, Any]:
-    """Invoke a deployment and wait for its end: the plain JSON form of the call."""
+async def invoke(host: Host, name: str, body: bytes, *, user: str | None) -> bytes:
+    """Invoke a deployment, wait for its end and return the JSON of its success.
+
+    Raises what :func:`envelope`, :meth:`Dispatcher.call` and :func:`failure` say.
+    """
     found = envelope(body)
+    if name not in host.deployments:
+        await host.refresh()  # another host may serve it since
     result = await host.dispatcher.call(
         name,
         bytes(found.parameters),
@@ -140,4 +145,4 @@ async def invoke_json(host: Host, name: str, body: bytes, *, user: str | None) -
     )
     if result.status != "succeeded":
         raise failure(result)
-    return 200, success(result)
+    return success(result)

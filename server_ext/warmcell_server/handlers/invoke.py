@@ -5,7 +5,7 @@ from __future__ import annotations
 from tornado import web
 
 from warmcell_server.handlers.base import Handler
-from warmcell_server.invocation import envelope, failure, success
+from warmcell_server.invocation import invoke
 
 __all__ = ["InvokeHandler"]
 
@@ -19,15 +19,4 @@ class InvokeHandler(Handler):
 
     @web.authenticated
     async def post(self, name: str) -> None:
-        host = self.host
-        call = envelope(self.body())
-        result = await host.dispatcher.call(
-            name,
-            bytes(call.parameters),
-            user=self.user,
-            run_name=call.run_name,
-            timeout=call.timeout,
-        )
-        if result.status != "succeeded":
-            raise failure(result)
-        self.finish(success(result))
+        self.finish(await invoke(self.host, name, self.body(), user=self.user))
