@@ -32,15 +32,15 @@ _BREATH = 64  # lines decoded between two chances for the event loop to have the
 class Ingestor:
     """Knows how far every spool file is in the database.
 
-    ``alive`` tells whether the host of an id lives; the file that a live host writes to is kept.
+    ``writes`` tells whether a host may still append; the file that it appends to is kept then.
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, layout: Layout, alive: Callable[[str], bool]
+        self, connection: duckdb.DuckDBPyConnection, layout: Layout, writes: Callable[[str], bool]
     ) -> None:
         self._connection = connection
         self._layout = layout
-        self._alive = alive
+        self._writes = writes
         self._parts_only: set[str] = set()  # runs of which parts came before the run itself
         rows = connection.execute("SELECT file, position FROM data.spool_offsets").fetchall()
         self._positions: dict[str, int] = dict(rows)
@@ -166,7 +166,7 @@ class Ingestor:
         """Delete the files that are in the database as a whole and that nobody writes to."""
         last = {file.host_id: file for file in found}
         for file in found:
-            finished = file is not last[file.host_id] or not self._alive(file.host_id)
+            finished = file is not last[file.host_id] or not self._writes(file.host_id)
             if not finished:
                 continue
             position = self._positions.get(file.name, 0)

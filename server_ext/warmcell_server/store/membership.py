@@ -84,7 +84,7 @@ class Membership:
         if not self._host_lock.take(msgspec.json.encode(self._card), patience=1.0):
             raise StoreError(f"Another process uses the host id {host_id!r}.")
         try:
-            self._settle(takeover=False)
+            self._settle()
         except BaseException:
             self._host_lock.release()
             raise
@@ -131,13 +131,13 @@ class Membership:
 
     # -- becoming the owner, or joining it ---------------------------------------------------
 
-    def _settle(self, takeover: bool) -> None:
+    def _settle(self) -> None:
         """Become the owner or join it; raises :class:`StoreError` if neither works in time."""
         deadline = time.monotonic() + SETTLE
         pause = 0.01
         while not self._closed:
             if self._owner_lock.take():
-                self._own(takeover)
+                self._own()
                 return
             if self._join():
                 return
@@ -150,10 +150,10 @@ class Membership:
             time.sleep(pause)
             pause = min(pause * 2, 0.25)
 
-    def _own(self, takeover: bool) -> None:
+    def _own(self) -> None:
         try:
             self._remove_old_socket()
-            owner = Owner(self._layout, self._card.host_id, self._on_ingested, takeover=takeover)
+            owner = Owner(self._layout, self._card.host_id, self._on_ingested)
             try:
                 server = PeerServer(serve_folder(), owner.perform, owner.wake, self._on_peer_gone)
             except BaseException:
@@ -209,7 +209,8 @@ class Membership:
         server = self._server
         if server is not None:
             server.announce(hosts)
-        self._news(hosts)
+        if hosts:
+            self._news(hosts)
 
     def _on_peer_gone(self, host_id: str) -> None:
         """A peer's connection ended: once its lock is free, its unfinished runs are lost."""
@@ -245,7 +246,7 @@ class Membership:
             error: StoreError | None = None
             if self._backend is None:
                 try:
-                    self._settle(takeover=True)
+                    self._settle()
                 except StoreError as failure:
                     error = failure
             with self._lock:

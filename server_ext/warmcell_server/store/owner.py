@@ -36,7 +36,6 @@ class Owner:
     """Answers operations on the database file. The caller holds the owner's lock.
 
     ``ingested`` is called on the writer thread with the hosts whose records became readable.
-    ``takeover`` says that this host was at work before, so that its unfinished runs are alive.
     """
 
     def __init__(
@@ -44,42 +43,36 @@ class Owner:
         layout: Layout,
         host_id: str,
         ingested: Callable[[set[str]], None],
-        *,
-        takeover: bool = False,
     ) -> None:
         self._layout = layout
         self._host_id = host_id
         self._labels: dict[str, str] = {}
-        self._self_alive = True
+        self._spooling = True
         self._connection = connect(layout)
         self._root = self._connection.cursor()  # readers' cursors come from it
         self._lock = threading.Lock()
         self._running: set[duckdb.DuckDBPyConnection] = set()
-        ingestor = Ingestor(self._connection, layout, self.alive)
+        ingestor = Ingestor(self._connection, layout, self._may_write)
         self._writer = Writer(self._connection, ingestor, ingested)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="warmcell-reader")
         self._closed = False
-        self.sweep(takeover)
+        self.sweep()
 
     def alive(self, host_id: str) -> bool:
         """Tell whether a host lives. Any thread may ask."""
         if host_id == self._host_id:
-            return self._self_alive
+            return True
         return is_held(self._layout.hosts / f"{host_id}.lock")
 
     def wake(self) -> None:
         """Say that something was spooled."""
         self._writer.wake()
 
-    def sweep(self, own_runs_live: bool = True) -> Future[int]:
+    def sweep(self) -> Future[int]:
         """Mark the unfinished runs of dead hosts as lost, and forget those hosts."""
 
-        def living(host_id: str) -> bool:
-            return self.alive(host_id) and (own_runs_live or host_id != self._host_id)
-
         def job(connection: duckdb.DuckDBPyConnection) -> int:
-            labels = self._bury()
-            return lose_runs(connection, living, labels)
+            return lose_runs(connection, self.alive, self._bury())
 
         return self._writer.submit(job)
 
@@ -123,7 +116,7 @@ class Owner:
         if self._closed:
             return
         self._closed = True
-        self._self_alive = False
+        self._spooling = False
         ended = self._writer.close(timeout)
         with self._lock:
             for cursor in self._running:
@@ -133,6 +126,10 @@ class Owner:
             # Else the writer still works on it; the process's end closes it, the spool has all.
             self._root.close()
             self._connection.close()
+
+    def _may_write(self, host_id: str) -> bool:
+        """Tell whether a host may still append to its spool."""
+        return self._spooling if host_id == self._host_id else self.alive(host_id)
 
     def _read(self, function: Callable[[duckdb.DuckDBPyConnection], T]) -> Future[T]:
         """Run ``function`` on a reader, after everything that is spooled by now."""

@@ -58,6 +58,7 @@ class PeerServer:
         self._gone = gone
         self._lock = threading.Lock()
         self._peers: dict[Connection, threading.Thread] = {}
+        self._asked: dict[Connection, str] = {}  # who waits to hear that its records were taken
         self._closing = False
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self.path))
@@ -66,11 +67,13 @@ class PeerServer:
         self._thread.start()
 
     def announce(self, hosts: set[str]) -> None:
-        """Tell all peers that records of ``hosts`` became readable."""
+        """Tell all peers that records of ``hosts`` became readable, and those who said that they
+        had some that these are too."""
         with self._lock:
-            peers = list(self._peers)
+            asked, self._asked = self._asked, {}
+            peers = list(self._peers) if hosts else list(asked)
         for peer in peers:
-            peer.send(Taken(sorted(hosts)))
+            peer.send(Taken(sorted({*hosts, asked.get(peer, "")} - {""})))
 
     def pause(self) -> None:
         """Take no new peers and answer nothing any more; harmless when repeated."""
@@ -117,11 +120,14 @@ class PeerServer:
             if isinstance(message, Hello):
                 host_id = message.host_id
             elif isinstance(message, Spooled):
+                with self._lock:
+                    self._asked[peer] = host_id
                 self._wake()
             else:
                 self._answer(peer, message)
         with self._lock:
             self._peers.pop(peer, None)
+            self._asked.pop(peer, None)
         peer.close()
         peer.dispose()
         if host_id and not self._closing:

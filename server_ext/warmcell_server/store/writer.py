@@ -30,7 +30,8 @@ RETRY = 1.0  # seconds until a full disk is tried again
 class Writer:
     """Owns the write connection. ``wake``, ``submit`` and ``close`` may be called by any thread.
 
-    ``ingested`` is called on the writer thread with the hosts whose records are now readable.
+    ``ingested`` is called on the writer thread after each look at the spool, with the hosts whose
+    records are now readable.
     """
 
     def __init__(
@@ -108,8 +109,7 @@ class Writer:
             return failure(error, "The store cannot be written")
         except OSError as error:
             return StoreError(f"The spool cannot be read: {error}.")
-        if hosts:
-            self._ingested(hosts)
+        self._ingested(hosts)
         return None
 
     def _do(
