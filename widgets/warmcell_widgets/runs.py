@@ -52,7 +52,7 @@ def run_body(run: Json, *, graph: GraphLike | None = None) -> str:
     if run.get("artifacts"):
         parts.append(fold(count(run["artifacts"], "artifact"), _artifacts(run["artifacts"])))
     if run.get("logs"):
-        parts.append(fold("output", logs_html(run["logs"])))
+        parts.append(fold("log", logs_html(run["logs"])))
     return "".join(parts)
 
 
@@ -190,7 +190,7 @@ def logs_html(logs: Sequence[Json]) -> str:
         blocks[-1][1].append(f'<span class="{kind}">{text(piece)}</span>' if kind else text(piece))
     parts = []
     for step, pieces in blocks:
-        title = f'<p class="wc-label">{text(step)}</p>' if step else ""
+        title = f'<p class="wc-origin">{text(step)}</p>' if step else ""
         parts.append(f'{title}<pre class="wc-text">{"".join(pieces).rstrip()}</pre>')
     if shown >= MAX_LOG_LINES:
         parts.append('<p class="wc-dim">The rest is in <code>Client().get_run(id).logs</code>.</p>')

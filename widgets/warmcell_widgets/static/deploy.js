@@ -70,9 +70,12 @@ class Deploy {
     const problem = nameProblem(this.name.value);
     this.name.setAttribute("aria-invalid", String(Boolean(problem)));
     this.hint.classList.toggle("wc-stderr", Boolean(problem));
-    setText(this.hint, problem || `POST ${this.model.get("_url")}${this.name.value}/invoke`);
+    const known = this.cards.get(this.name.value);
+    setText(this.hint, problem || (known
+      ? `Serves snapshot ${known.item.snapshot} now. Deploying again switches calls to what the cells say now; none is dropped.`
+      : `POST ${this.model.get("_url")}${this.name.value}/invoke`));
     this.button.disabled = Boolean(problem) || this.sent !== null;
-    setText(this.button, this.cards.has(this.name.value) ? "Deploy again" : "Deploy");
+    setText(this.button, known ? "Deploy again" : "Deploy");
     return !problem;
   }
 
@@ -243,6 +246,7 @@ export default {
   render({ model, el }) {
     const stop = new AbortController();
     el.classList.add("warmcell", "wc-live");
+    el.dataset.lmSuppressShortcuts = "true";
     new Deploy(model, el, stop.signal).start();
     return () => stop.abort();
   },

@@ -58,12 +58,21 @@ export function duration(seconds) {
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
 }
 
+/** A time as seconds since the epoch, with its microseconds; null where there is none. */
+export function seconds(text) {
+  const whole = Date.parse(text ?? "");
+  if (Number.isNaN(whole)) return null;
+  const fraction = /\.(\d+)/.exec(text);
+  return Math.floor(whole / 1e3) + (fraction ? Number(`0.${fraction[1]}`) : 0);
+}
+
 /** How long a run or a step took or has been running, in seconds; null before it starts. */
 export function elapsed(record) {
   if (typeof record.duration === "number") return record.duration;
-  if (!record.started_at) return null;
-  if (record.finished_at) return (Date.parse(record.finished_at) - Date.parse(record.started_at)) / 1e3;
-  return record.status === "running" ? (Date.now() - Date.parse(record.started_at)) / 1e3 : null;
+  const [start, end] = [seconds(record.started_at), seconds(record.finished_at)];
+  if (start === null) return null;
+  if (end !== null) return end - start;
+  return record.status === "running" ? Math.max(Date.now() / 1e3 - start, 0) : null;
 }
 
 /** A time of day, with the date where it is not today. */

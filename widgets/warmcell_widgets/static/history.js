@@ -59,7 +59,9 @@ class History {
     this.problem = make("div", "wc-part wc-error");
     this.problem.hidden = true;
     const table = make("table", "wc-table wc-history", make("thead", "", titles), this.body);
-    el.append(make("div", "wc-card", head, make("div", "wc-scroll wc-top", table), this.empty,
+    this.top = make("div", "wc-scroll wc-top", table);
+    this.top.hidden = true;
+    el.append(make("div", "wc-card", head, this.top, this.empty,
       this.problem, this.foot));
   }
 
@@ -193,6 +195,7 @@ class History {
     }
     const total = this.rows.size;
     this.empty.hidden = total > 0;
+    this.top.hidden = total === 0;
     const more = this.older ? "+" : "";
     setText(this.count, words ? `${count} of ${total}${more}` : `${total}${more} ${total === 1 ? "run" : "runs"}`);
   }
@@ -313,6 +316,7 @@ export default {
   render({ model, el }) {
     const stop = new AbortController();
     el.classList.add("warmcell", "wc-live");
+    el.dataset.lmSuppressShortcuts = "true";
     new History(model, el, stop.signal).start();
     return () => stop.abort();
   },

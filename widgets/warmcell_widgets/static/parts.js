@@ -1,6 +1,6 @@
 // The inside of a run: error, outputs, step bars, inputs, logs. The twin of runs.py.
 
-import { clip, duration, elapsed, long, make, pairs, plain, short, statusMark } from "./dom.js";
+import { clip, duration, elapsed, long, make, pairs, plain, seconds, short, statusMark } from "./dom.js";
 
 const MAX_LOG_LINES = 400;
 
@@ -11,7 +11,7 @@ export function runBody(run) {
   if (run.outputs && Object.keys(run.outputs).length) body.append(part("outputs", valuesNode(run.outputs)));
   if (run.steps?.length) body.append(part("steps", stepsNode(run)));
   if (run.parameters && Object.keys(run.parameters).length) body.append(part("inputs", valuesNode(run.parameters)));
-  if (run.logs?.length) body.append(part("output", logsNode(run.logs)));
+  if (run.logs?.length) body.append(part("log", logsNode(run.logs)));
   if (!body.childNodes.length) body.append(make("div", "wc-part wc-dim", "Nothing recorded yet."));
   return body;
 }
@@ -63,22 +63,21 @@ function stepsNode(run) {
     if (!artifacts.has(item.step)) artifacts.set(item.step, []);
     artifacts.get(item.step).push(item);
   }
-  const starts = run.steps.filter((step) => step.started_at).map((step) => Date.parse(step.started_at));
-  const first = Math.min(...starts);
-  const last = Math.max(...run.steps.map((step) => step.started_at
-    ? Date.parse(step.started_at) + 1e3 * (elapsed(step) ?? 0) : first));
+  const times = run.steps.map((step) => seconds(step.started_at));
+  const first = Math.min(...times.filter((time) => time !== null));
+  const last = Math.max(first, ...run.steps.map((step, index) => (times[index] ?? first) + (elapsed(step) ?? 0)));
   const span = last - first;
   const body = make("tbody", "");
-  for (const step of run.steps) {
-    const seconds = elapsed(step);
+  for (const [index, step] of run.steps.entries()) {
+    const took = elapsed(step);
     const name = make("td", "", statusMark(step.status), ` ${step.step}`);
     if (step.attempts > 1) name.append(make("span", "wc-dim", ` ${step.attempts} attempts`));
     const track = make("div", "wc-track");
-    if (step.started_at && span > 0) {
+    if (times[index] !== null && span > 0) {
       const bar = make("div", `wc-bar wc-${step.status}`);
-      const left = Math.min(100 * (Date.parse(step.started_at) - first) / span, 99);
+      const left = Math.min(100 * (times[index] - first) / span, 99);
       bar.style.marginLeft = `${left}%`;
-      bar.style.width = `${Math.min(Math.max(1e5 * (seconds ?? 0) / span, 0.5), 100 - left)}%`;
+      bar.style.width = `${Math.min(Math.max(100 * (took ?? 0) / span, 0.5), 100 - left)}%`;
       track.append(bar);
     }
     const made = (artifacts.get(step.step) ?? []).map((item) => {
@@ -88,7 +87,7 @@ function stepsNode(run) {
     const output = make("td", "wc-clip wc-dim", clip(made, 160));
     output.title = clip(made, 600);
     body.append(make("tr", "", name, make("td", "wc-lane", track),
-      make("td", "wc-num", duration(seconds)), output));
+      make("td", "wc-num", duration(took)), output));
     if (step.error && step.status === "failed" && step.step !== run.error?.step) {
       const cell = make("td", "", errorNode(step.error));
       cell.colSpan = 4;
@@ -112,7 +111,7 @@ function logsNode(logs) {
     lines += Math.max(text.split("\n").length - 1, 1);
     if (block === null || step !== (record.step ?? "")) {
       step = record.step ?? "";
-      if (step) box.append(make("p", "wc-label", step));
+      if (step) box.append(make("p", "wc-origin", step));
       block = make("pre", "wc-text");
       box.append(block);
     }
