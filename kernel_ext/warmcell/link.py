@@ -179,7 +179,7 @@ class LinkRecorder:
 
     def start(self, run: RunRecord) -> None:
         """Make the run visible. Does not wait."""
-        self._link.send(wire.Progress(run, run.run_id))
+        self._link.send(wire.Progress(msgspec.json.encode(run), run.run_id))
 
     def detail(self, run_id: str, detail: RunDetail) -> None:
         """Add parts to a run that goes on. Does not wait."""
@@ -192,9 +192,10 @@ class LinkRecorder:
             StoreFull: the store's disk is full.
             LinkError: the host is gone.
         """
+        state = msgspec.json.encode(run)
         data = None if detail is None else msgspec.json.encode(detail)
         reply = self._link.ask(
-            lambda number: wire.Progress(run, run.run_id, data, number), ACKNOWLEDGE_SECONDS
+            lambda number: wire.Progress(state, run.run_id, data, number), ACKNOWLEDGE_SECONDS
         )
         if reply.status >= 400:
             raise StoreFull(msgspec.json.decode(reply.body)["detail"])

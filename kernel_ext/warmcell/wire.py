@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from warmcell.records import ErrorInfo, RunRecord, Status
+from warmcell.records import ErrorInfo, Status
 
 PROTOCOL = 1
 MAX_FRAME = 1 << 30
@@ -91,10 +91,11 @@ class Drop(msgspec.Struct, tag="drop"):
 class Progress(msgspec.Struct, tag="progress", omit_defaults=True):
     """A run that the worker started itself: its state and new parts.
 
-    With ``ack`` the host answers :class:`Reply` once the spool has it.
+    ``run`` is the JSON of a :class:`~warmcell.records.RunRecord`, whose parameters and outputs are
+    raw JSON. With ``ack`` the host answers :class:`Reply` once the spool has it.
     """
 
-    run: RunRecord | None
+    run: bytes | None
     run_id: str
     detail: bytes | None = None
     ack: int | None = None

@@ -11,11 +11,14 @@ from warmcell.errors import StoreFull
 from warmcell.ids import now
 from warmcell.records import TERMINAL, DetailEntry, ErrorInfo, RunEntry, RunRecord
 from warmcell_server.store import Store
+from warmcell_server.store.spooled import SpooledRun
 from warmcell_server.workers import Worker
 
 __all__ = ["BatchRuns"]
 
 log = logging.getLogger("warmcell.batch")
+
+_decode = msgspec.json.Decoder(SpooledRun).decode
 
 
 class BatchRuns:
@@ -38,11 +41,12 @@ class BatchRuns:
             worker.send(wire.Reply(message.ack, status, problem))
 
     def _record(self, worker: Worker, message: wire.Progress) -> None:
-        run, detail = message.run, message.detail
-        if run is None:
+        detail = message.detail
+        if message.run is None:
             if detail is not None:
                 self._store.append(DetailEntry(message.run_id, msgspec.Raw(detail)))
             return
+        run = _decode(message.run)
         run.host_id = self._host_id
         run.kernel_id = worker.kernel_id
         run.notebook = run.notebook or worker.notebook
