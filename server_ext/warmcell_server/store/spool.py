@@ -19,7 +19,7 @@ from warmcell.ids import now
 
 __all__ = ["Spool", "SpoolFile", "files"]
 
-ROTATE_AT = 8 << 20
+ROTATE_AT = 1 << 20  # small, so that a full disk does not hold much that is ingested already
 _PROBE = b"\n" * (64 << 10)  # blank lines; more than the tail of a block that is already there
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NAME = re.compile(r"(?P<host>[A-Za-z0-9_-]+)-(?P<number>[0-9]+)\.jsonl")

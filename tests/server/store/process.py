@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,18 @@ class Calls:
         except WarmcellError as error:
             return f"{type(error).__name__}: {error}"
         return "claimed"
+
+    def ids_in_the_end(self, count: int) -> list[str]:
+        """Return the ids of all runs once there are ``count``, which a full disk may delay."""
+        changed = threading.Event()
+        end = self.store.subscribe(changed.set)
+        for _ in range(100):
+            ids = self.ids()
+            if len(ids) >= count:
+                break
+            changed.wait(0.2)
+        end()
+        return ids
 
     def role(self) -> str:
         """Return whether it owns or joined."""

@@ -170,8 +170,10 @@ def test_rows_are_bounded(filled: Store) -> None:
 def test_cells_are_json(filled: Store) -> None:
     """Every type of DuckDB has a JSON form; the columns keep DuckDB's names of the types."""
     table = filled.sql(
-        "SELECT TIMESTAMP '2026-01-02 03:04:05.678' AS a, DATE '2026-01-02' AS b, 1.5::DECIMAL AS c,"
-        " 'nan'::DOUBLE AS d, [1, NULL] AS e, {'k': DATE '2026-01-02'} AS f, INTERVAL 90 SECOND AS g,"
+        "SELECT TIMESTAMP '2026-01-02 03:04:05.678' AS a, "
+        "DATE '2026-01-02' AS b, 1.5::DECIMAL AS c,"
+        " 'nan'::DOUBLE AS d, [1, NULL] AS e, {'k': DATE '2026-01-02'} AS f, "
+        "INTERVAL 90 SECOND AS g,"
         " '\\x00\\xff'::BLOB AS h, 2::HUGEINT ** 70 AS i, MAP {'k': 1} AS j, parameters AS k,"
         " '12345678-1234-5678-1234-567812345678'::UUID AS l, TRUE AS m, TIME '01:02:03' AS n "
         "FROM runs LIMIT 1"

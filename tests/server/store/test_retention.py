@@ -1,0 +1,83 @@
+"""What is deleted, and what never is."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from tests.server.store.builders import WAIT, detail, entry, raw, run, snapshot
+from warmcell.ids import now
+from warmcell.records import ArtifactRecord, RunDetail, SnapshotEntry
+from warmcell_server.store import Store
+
+DAY = 86_400_000_000
+DIGESTS = [f"{number:032x}" for number in range(4)]
+
+
+def blob(store: Store, digest: str, age: float = 7200.0) -> Path:
+    """Write a blob of 1000 bytes, ``age`` seconds ago."""
+    path = store.blobs / digest
+    path.write_bytes(b"x" * 1000)
+    then = time.time() - age
+    os.utime(path, (then, then))
+    return path
+
+
+def test_old_runs_go_with_all_their_parts(store: Store) -> None:
+    """By age: ended runs only; the others keep their steps, artifacts and logs."""
+    old, young = run(created_at=now() - 10 * DAY), run()
+    going = run(created_at=now() - 10 * DAY, status="running", finished_at=None)
+    for record in (old, young, going):
+        store.append(entry(record, detail(2)))
+    gone = store.prune(max_age_days=5).result(WAIT)
+    assert gone["runs"] == 1
+    left = {item["run_id"] for item in store.list_runs().result(WAIT)}
+    assert left == {young.run_id, going.run_id}
+    for view in ("steps", "artifacts", "logs"):
+        assert store.sql(f"SELECT count(*) FROM {view}").result(WAIT).rows == [[4]]
+
+
+def test_the_oldest_go_first_when_there_is_too_much(store: Store) -> None:
+    """By bytes: what is left fits, and the newest are what is left."""
+    records = [run(created_at=now() - (10 - n) * DAY, outputs=raw("x" * 10_000)) for n in range(10)]
+    for record in records:
+        store.append(entry(record))
+    store.prune(max_bytes=35_000).result(WAIT)
+    left = [item["run_id"] for item in store.list_runs().result(WAIT)]
+    assert left == [record.run_id for record in reversed(records[-3:])]
+
+
+def test_blobs_that_nothing_refers_to_go(store: Store) -> None:
+    """A blob stays while an artifact or a snapshot refers to it, and while it is young, since it
+    is written ahead of its record."""
+    paths = [blob(store, digest) for digest in DIGESTS[:3]]
+    young = blob(store, DIGESTS[3], age=0.0)
+    kept = RunDetail(artifacts=[ArtifactRecord("a", "o", "numpy", "t", 1000, DIGESTS[0])])
+    store.append(entry(run(), kept))
+    number = store.add_snapshot(snapshot("s")).result(WAIT)
+    manifest = raw({"code": "x", "buffers": [[DIGESTS[1], 1000]]})
+    store.append(SnapshotEntry(snapshot("s", number=number, manifest=manifest)))
+    assert store.prune().result(WAIT) == {"runs": 0, "blobs": 1, "bytes": 1000}
+    assert [path.exists() for path in (*paths, young)] == [True, True, False, True]
+    store.prune(max_age_days=0).result(WAIT)
+    assert not paths[0].exists()
+    assert paths[1].exists()
+
+
+def test_files_that_are_no_blobs_are_left_alone(store: Store) -> None:
+    """Retention deletes nothing whose name is not a digest."""
+    other = blob(store, "notes.txt")
+    store.prune(max_age_days=0, max_bytes=0).result(WAIT)
+    assert other.exists()
+
+
+def test_usage_counts_what_there_is(store: Store) -> None:
+    """Runs, snapshots, and bytes by kind that add up."""
+    store.append(entry(run(created_at=1_000_000)))
+    store.add_snapshot(snapshot("s")).result(WAIT)
+    blob(store, DIGESTS[0])
+    usage = store.usage().result(WAIT)
+    assert (usage["runs"], usage["snapshots"], usage["oldest"]) == (1, 1, 1_000_000)
+    assert usage["blobs"] == 1000
+    assert usage["total"] == usage["database"] + usage["blobs"] + usage["spool"]
