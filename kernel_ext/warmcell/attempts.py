@@ -7,6 +7,7 @@ event loop. Each returns the value of the step or raises what the step raised.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from warmcell.graph import Node
     from warmcell.options import Retry
 
+STOP_SECONDS = 2.0  # for an interrupted coroutine to stop
 GRACE_SECONDS = 0.2  # for a step that was told to stop to do so
 
 
@@ -34,7 +36,7 @@ def perform(run: Execution, node: Node, args: Any, kwargs: dict[str, Any]) -> An
     """Run the step of ``node``. An ``async`` step runs on the event loop while this waits."""
     step = node.step
     if step.is_async:
-        return wait(run, start_async(run, node, args, kwargs))
+        return wait(start_async(run, node, args, kwargs))
     token = run.token
     scope = StepContext(run, step, node.name, args, kwargs)
     attempt = _Attempt()
@@ -283,11 +285,12 @@ async def _guarded(hook: Any, *arguments: Any) -> None:
         await asyncio.to_thread(hooks.guarded, hook, *arguments)
 
 
-def wait(run: Execution, future: Future[Any]) -> Any:
-    """The result of an ``async`` step, for a thread that waits for it."""
-    from concurrent.futures import CancelledError
-
+def wait(future: Future[Any]) -> Any:
+    """The result of an ``async`` step, for a thread that waits for it. An interrupt cancels it."""
     try:
         return future.result()
-    except CancelledError:
-        raise StepCancelled(run.token.reason or "cancelled") from None
+    except KeyboardInterrupt:
+        future.cancel()
+        with contextlib.suppress(BaseException):
+            future.result(STOP_SECONDS)
+        raise

@@ -6,6 +6,7 @@ A call that the analysis knows is deferred: it becomes a node and returns a
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Mapping, Sequence
 from types import CodeType, FrameType
@@ -196,10 +197,11 @@ class Body:
             pairs = [*zip(step.positional, args, strict=False), *kwargs.items()]
             if step.fits([name for name, _ in pairs]):
                 return pairs
+        parameters = step.inputs.parameters
         try:
-            return list(step.inputs.bind(*args, **kwargs).arguments.items())
+            bound = step.inputs.bind(*args, **kwargs).arguments
+            return [(name, _gathered(parameters[name], value)) for name, value in bound.items()]
         except TypeError as error:
-            parameters = step.inputs.parameters
             wrong = next((name for name in kwargs if name not in parameters), None)
             hint = close_match(wrong, parameters) if wrong is not None else None
             raise DefinitionError(
@@ -288,7 +290,7 @@ class Body:
         if self._scheduler is not None:
             self._scheduler.drain()
             self._scheduler.close()
-        raise_first(list(self.tasks.values()), submitted=self._scheduler)
+            raise_first([task for task in self._scheduler.tasks if not task.seen])
         return resolve(self.freeze(returned, futures=True), self, self._inputs)
 
     def give_up(self, error: BaseException) -> None:
@@ -305,14 +307,19 @@ class Body:
         self._scheduler.close()
 
 
-def raise_first(tasks: Sequence[Task], *, submitted: Scheduler | None = None) -> None:
+def _gathered(parameter: inspect.Parameter, value: Any) -> Any:
+    """The value of a ``*args`` or ``**kwargs`` parameter, so that what is inside is seen."""
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return Pack(tuple, value)
+    if parameter.kind is parameter.VAR_KEYWORD:
+        return Pack(dict, tuple(value.values()), tuple(value))
+    return value
+
+
+def raise_first(tasks: Sequence[Task]) -> None:
     """Raise what went wrong first in ``tasks``: an error rather than that it was stopped or
-    skipped. An error of a step that the body called itself was the body's to handle."""
-    errors = [
-        task.error
-        for task in tasks
-        if task.error is not None and (submitted is None or task in submitted.tasks)
-    ]
+    skipped."""
+    errors = [task.error for task in tasks if task.error is not None]
     for error in errors:
         if not isinstance(error, StepCancelled):
             raise error

@@ -37,6 +37,7 @@ class StepFuture:
                 step=self.task.node.name,
             )
         if self.task.error is not None:
+            self.task.seen = True  # from here on it is the body's to handle
             raise self.task.error
         return self._keep(self.task)
 
@@ -45,6 +46,7 @@ class StepFuture:
     def exception(self) -> BaseException | None:
         """Wait for the step and return what it raised, or None."""
         self._scheduler.until(self.task)
+        self.task.seen = True
         return self.task.error
 
     def __await__(self) -> Generator[Any, None, Any]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import logging
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from warmcell.context import current
 
 if TYPE_CHECKING:
     from warmcell.pipelines import Pipeline
@@ -31,7 +34,14 @@ def guarded(hook: Callable[..., Any] | None, *arguments: Any) -> None:
     try:
         call(hook, *arguments)
     except Exception:
-        log.exception("The hook `%s` failed", getattr(hook, "__name__", hook))
+        scope = current.get()
+        said = f"The hook `{getattr(hook, '__name__', hook)}` failed:\n{traceback.format_exc()}"
+        if scope is not None:
+            scope.run.log("log", said, scope.step_name, "ERROR")
+        if scope is None or scope.run.echo:
+            reset = current.set(None)  # shown, but not kept a second time
+            log.error("%s", said)
+            current.reset(reset)
 
 
 def init(pipeline: Pipeline) -> Any:

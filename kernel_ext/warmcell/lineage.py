@@ -16,7 +16,7 @@ __all__ = ["Lineage"]
 
 ITEMS = 64  # of a list or dict, to look at
 
-Origin = tuple[str, list[int]]  # a label, and the indexes of the nodes it comes from
+Origin = tuple[list[str], list[int]]  # labels, and the indexes of the nodes they stand for
 
 
 class Lineage:
@@ -33,15 +33,20 @@ class Lineage:
         """Whether ``value`` is an input or what a step returned."""
         return id(value) in self._inputs or id(value) in self._known
 
-    def origin(self, value: Any) -> Origin:
-        """Where a value or a reference comes from; ``"="`` for a literal or something unknown."""
+    def origin(self, value: Any) -> tuple[str, list[int]]:
+        """Where a value or a reference comes from, and from which nodes; ``"="`` for a literal or
+        something unknown, several labels with commas for a collection."""
+        labels, nodes = self._origin(value)
+        return ", ".join(dict.fromkeys(labels)) or "=", nodes
+
+    def _origin(self, value: Any) -> Origin:
         kind = type(value)
         if kind is Ref:
-            return self._label(value), [value.node]
+            return [self._label(value)], [value.node]
         if kind is Input:
-            return f"${value.name}", []
+            return [f"${value.name}"], []
         if kind is Pack:
-            return _joined([self.origin(item) for item in value.items])
+            return _joined([self._origin(item) for item in value.items])
         return self._recognised(value)
 
     def _label(self, ref: Ref) -> str:
@@ -56,15 +61,15 @@ class Lineage:
 
     def _recognised(self, value: Any, *, inside: bool = True) -> Origin:
         if id(value) in self._constants:
-            return "=", []
+            return [], []
         if (known := self._known.get(id(value))) is not None:
-            return known[1], [known[2]]
+            return [known[1]], [known[2]]
         if (name := self._inputs.get(id(value))) is not None:
-            return f"${name}", []
+            return [f"${name}"], []
         if inside and self._known and type(value) in (list, tuple, dict) and len(value) <= ITEMS:
             items = value.values() if type(value) is dict else value
             return _joined([self._recognised(item, inside=False) for item in items])
-        return "=", []
+        return [], []
 
     def returned(self, node: Node, value: Any) -> None:
         """A step returned ``value``: recognise it, its outputs, and the items of a small one."""
@@ -88,5 +93,7 @@ class Lineage:
 
 def _joined(origins: list[Origin]) -> Origin:
     """The origin of a collection."""
-    labels = dict.fromkeys(label for label, _ in origins if label != "=")
-    return ", ".join(labels) or "=", [up for _, ups in origins for up in ups]
+    return (
+        [label for labels, _ in origins for label in labels],
+        [node for _, nodes in origins for node in nodes],
+    )

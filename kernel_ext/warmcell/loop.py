@@ -17,6 +17,44 @@ __all__ = ["EventLoop", "loop", "run_coroutine"]
 _T = TypeVar("_T")
 
 
+class Awaited(Future[_T]):
+    """What a coroutine on the loop gives. :meth:`cancel` asks it to stop: the future is done, with
+    :class:`StepCancelled`, once it has."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+        self._task: asyncio.Task[_T] | None = None
+        self._stopped = False
+
+    def cancel(self) -> bool:
+        """Ask the coroutine to stop; False if it has ended."""
+        if self.done():
+            return False
+        self._stopped = True
+        self._loop.call_soon_threadsafe(self._stop)
+        return True
+
+    def _stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def begin(self, coroutine: Coroutine[Any, Any, _T]) -> None:
+        """Start ``coroutine``; called on the loop, in the context that it shall have."""
+        self._task = self._loop.create_task(coroutine, context=contextvars.copy_context())
+        self._task.add_done_callback(self._ended)
+        if self._stopped:
+            self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[_T]) -> None:
+        if task.cancelled():
+            self.set_exception(StepCancelled("cancelled"))
+        elif (error := task.exception()) is not None:
+            self.set_exception(error)
+        else:
+            self.set_result(task.result())
+
+
 class EventLoop:
     """An asyncio loop on its own thread, for all ``async`` steps of the kernel."""
 
@@ -29,33 +67,12 @@ class EventLoop:
 
     def start(
         self, coroutine: Coroutine[Any, Any, _T], context: contextvars.Context | None = None
-    ) -> Future[_T]:
-        """Start ``coroutine`` in ``context``; the future's ``cancel`` cancels it."""
-        result: Future[_T] = Future()
-        self._loop.call_soon_threadsafe(
-            self._begin, coroutine, result, context=context or contextvars.copy_context()
-        )
+    ) -> Awaited[_T]:
+        """Start ``coroutine`` in ``context``, by default a copy of the caller's."""
+        result: Awaited[_T] = Awaited(self._loop)
+        context = context or contextvars.copy_context()
+        self._loop.call_soon_threadsafe(result.begin, coroutine, context=context)
         return result
-
-    def _begin(self, coroutine: Coroutine[Any, Any, _T], result: Future[_T]) -> None:
-        task = self._loop.create_task(coroutine, context=contextvars.copy_context())
-
-        def ended(task: asyncio.Task[_T]) -> None:
-            if result.cancelled():
-                if not task.cancelled():
-                    task.exception()  # seen, so that asyncio does not report it
-                return
-            if task.cancelled():
-                result.set_exception(StepCancelled("cancelled"))
-            elif (error := task.exception()) is not None:
-                result.set_exception(error)
-            else:
-                result.set_result(task.result())
-
-        task.add_done_callback(ended)
-        result.add_done_callback(
-            lambda done: self._loop.call_soon_threadsafe(task.cancel) if done.cancelled() else None
-        )
 
 
 _loop: EventLoop | None = None

@@ -26,10 +26,12 @@ STOP_SECONDS = 2.0  # for steps that were told to stop to do so
 
 
 class Task:
-    """A node and how far it is. ``value`` and ``error`` count once ``done``."""
+    """A node and how far it is. ``value`` and ``error`` count once it is ``done``."""
 
-    __slots__ = ("callbacks", "done", "error", "followers", "load", "node", "started", "value",
-                 "waits")  # fmt: skip
+    __slots__ = (
+        "callbacks", "done", "error", "followers", "load", "node", "seen", "started", "value",
+        "waits",
+    )  # fmt: skip
 
     def __init__(self, node: Node, load: Callable[[], tuple[Any, dict[str, Any]]]) -> None:
         self.node = node
@@ -38,6 +40,7 @@ class Task:
         self.followers: list[Task] = []
         self.callbacks: list[Callable[[], object]] = []
         self.started = False
+        self.seen = False  # whether the body was given the error
         self.done = False
         self.value: Any = None
         self.error: BaseException | None = None
