@@ -304,13 +304,7 @@ def connect(
     """
     try:
         target = msgspec.json.decode(file.read_bytes(), type=wire.Connection)
-        if target.path is not None:
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.settimeout(CONNECT_SECONDS)
-            connection.connect(target.path)
-        else:
-            connection = socket.create_connection(("127.0.0.1", target.port or 0), CONNECT_SECONDS)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = _open(target)
     except (OSError, msgspec.DecodeError) as error:
         raise LinkError(f"No Warmcell host answers at {file.name} ({error}).") from error
     hello = wire.Hello(
@@ -333,6 +327,21 @@ def connect(
         raise LinkError(f"The Warmcell host refused this kernel. {reason}")
     connection.settimeout(None)
     return Connection(connection, message, rest, serving, ended)
+
+
+def _open(target: wire.Connection) -> socket.socket:
+    if target.path is None:
+        connection = socket.create_connection(("127.0.0.1", target.port or 0), CONNECT_SECONDS)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(CONNECT_SECONDS)
+        connection.connect(target.path)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def _first(connection: socket.socket) -> tuple[wire.ToWorker, bytes]:

@@ -31,6 +31,7 @@ from warmcell.serving import Binding, clean_up
 if TYPE_CHECKING:
     from warmcell.pipelines import Pipeline
     from warmcell.snapshots import Capture
+    from warmcell.steps import Step
 
 __all__ = ["SETTINGS", "deploy"]
 
@@ -170,7 +171,7 @@ def _initialise(pipeline: Pipeline) -> object:
 
 def _sources(pipeline: Pipeline) -> list[dict[str, Any]]:
     """The cells and functions that a snapshot was made of."""
-    parts = [*pipeline.steps, pipeline]
+    parts: list[Step | Pipeline] = [*pipeline.steps, pipeline]
     return [
         {
             "name": part.name,
@@ -192,7 +193,7 @@ def _store_behind(taken: Capture, pipeline: str, number: int) -> None:
             form = taken.store(blobs)
             stored = wire.Stored(form.status, _raw(form), _raw(environment()))
         except (WarmcellError, OSError) as error:
-            stored = wire.Stored(f"refused: {error}", None, _raw(environment()))
+            stored = wire.Stored(f"refused: {error}", environment=_raw(environment()))
         try:
             here.control("PATCH", f"api/v1/snapshots/{pipeline}/{number}", stored)
         except WarmcellError as error:

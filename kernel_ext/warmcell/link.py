@@ -63,9 +63,10 @@ class Kernel:
             link = self._link
             if link is not None and not link.closed.is_set():
                 return link
-            self._link = link = self._connect()
-        self._announce(link)
-        return link
+            link = self._connect()
+            self._announce(link)  # before anybody else gets to use the link
+            self._link = link
+            return link
 
     def _connect(self) -> Connection:
         errors = []
@@ -158,6 +159,7 @@ class Kernel:
 
     def _announce(self, link: Connection) -> None:
         """Tell a host that was just connected to what this kernel already serves."""
+        link.follow_holdings()
         for name, body in list(self._announced.items()):
             if body.key not in self.serving:
                 del self._announced[name]

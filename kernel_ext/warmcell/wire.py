@@ -192,5 +192,5 @@ class Stored(msgspec.Struct, omit_defaults=True):
     """Body of ``PATCH api/v1/snapshots/{pipeline}/{number}``: the stored form was written."""
 
     stored: str
-    manifest: msgspec.Raw | None = None
-    environment: msgspec.Raw | None = None
+    manifest: msgspec.Raw = msgspec.Raw(b"null")
+    environment: msgspec.Raw = msgspec.Raw(b"null")

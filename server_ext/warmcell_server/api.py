@@ -281,7 +281,7 @@ async def _stored(api: Api, call: Call) -> Result:
     known["created_at"] = row["created_at"]
     record = _snapshot_record(known)
     record.stored, record.manifest = body.stored, body.manifest
-    record.environment = body.environment or record.environment
+    record.environment = body.environment
     host.store.append(SnapshotEntry(record))
     for deployment in host.deployments:
         if (deployment.pipeline, deployment.snapshot) == (pipeline, number):

@@ -72,7 +72,7 @@ def envelope(body: bytes) -> Envelope:
         raise BadRequest(f"The body is no JSON: {error}.") from error
     except RecursionError as error:
         raise BadRequest("The body is nested too deep.") from error
-    if memoryview(found.parameters)[:1] != b"{":
+    if memoryview(found.parameters)[0] != ord("{"):
         raise _misfit("Expected `object` - at `$.parameters`")
     if found.timeout is not None and not found.timeout > 0:
         raise _misfit("Expected a number of seconds above 0 - at `$.timeout`")

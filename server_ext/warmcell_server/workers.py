@@ -35,7 +35,7 @@ class Worker:
 
     def label(self) -> str:
         """Name the worker for people: its notebook, else its kernel."""
-        return self.notebook or f"kernel {self.kernel_id[:8]}"
+        return self.notebook or f"kernel {self.kernel_id}"
 
     def epitaph(self) -> str:
         """Say what became of a worker whose connection ended."""
