@@ -50,6 +50,7 @@ class Warmcell(ExtensionApp):
         # Jupyter puts the extension itself there; handlers look for the host, and wait for it.
         self.settings["warmcell"] = None
         self.settings["warmcell_reason"] = ""
+        self.settings["warmcell_starting"] = asyncio.Event()
         self.settings["warmcell_body_limit"] = self.body_limit
 
     def initialize_handlers(self) -> None:
@@ -60,6 +61,14 @@ class Warmcell(ExtensionApp):
 
         A store that cannot be opened does not stop the server: every request then says why.
         """
+        try:
+            await self._start_host(serverapp)
+        finally:
+            starting = serverapp.web_app.settings.pop("warmcell_starting", None)
+            if starting is not None:
+                starting.set()
+
+    async def _start_host(self, serverapp: Any) -> None:
         settings = serverapp.web_app.settings
         host = Host(self._home(Path(serverapp.root_dir)))
         try:

@@ -8,8 +8,8 @@ from html import escape
 
 import msgspec
 
-from warmcell_server import openapi
 from warmcell_server.deployment import Deployment
+from warmcell_server.examples import example
 
 __all__ = ["POLICY", "curl", "render"]
 
@@ -45,8 +45,8 @@ def render(deployment: Deployment, url: str) -> str:
 
 def curl(deployment: Deployment, url: str) -> str:
     """Return a command for the shell that calls ``deployment`` with example parameters."""
-    example = openapi.example(msgspec.json.decode(deployment.input_schema))
-    body = msgspec.json.encode({"parameters": example}).decode().replace("'", r"'\''")
+    parameters = example(msgspec.json.decode(deployment.input_schema))
+    body = msgspec.json.encode({"parameters": parameters}).decode().replace("'", r"'\''")
     return (
         f"curl -X POST {url}{deployment.name}/invoke \\\n"
         '  -H "Authorization: token $JUPYTER_TOKEN" \\\n'

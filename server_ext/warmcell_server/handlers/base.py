@@ -34,6 +34,7 @@ BODY_LIMIT = 64 * 1024 * 1024
 # reset, and the reset can overtake the answer.
 DRAIN_BYTES = 256 * 1024 * 1024
 DRAIN_SECONDS = 10.0
+START_SECONDS = 20.0
 BODY_SECONDS = 300.0  # for a body to arrive that does not come along with its headers
 _AT_ONCE = 64 * 1024
 _HOSTS_KEPT = 16
@@ -101,10 +102,11 @@ class Handler(JupyterHandler):
             entering = access.enter(self, self.action())
             if entering is None:
                 self._check_body()
-                return None
         except (WarmcellError, web.HTTPError) as error:
             return self._refuse(error)
-        return self._enter(entering)
+        if entering is not None or self.settings.get("warmcell") is None:
+            return self._enter(entering)
+        return None
 
     def check_host(self) -> bool:
         """Jupyter's check, remembered for host names that passed: it parses addresses anew."""
@@ -119,12 +121,17 @@ class Handler(JupyterHandler):
             passed.add(host)
         return allowed
 
-    async def _enter(self, entering: Awaitable[None]) -> None:
+    async def _enter(self, entering: Awaitable[None] | None) -> None:
         try:
-            await entering
-            self._check_body()
+            if entering is not None:
+                await entering
+                self._check_body()
         except (WarmcellError, web.HTTPError) as error:
             await self._refuse(error)
+        starting: asyncio.Event | None = self.settings.get("warmcell_starting")
+        if starting is not None:  # the server listens before the host has opened its store
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(starting.wait(), START_SECONDS)
 
     def _check_body(self) -> None:
         """Refuse a body by its headers, before it arrives."""
