@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from warmcell.cellcode import assigned, needs_await, read_too_early, returns
 from warmcell.errors import CellSyntaxError, DefinitionError, UsageError
 from warmcell.options import PipelineOptions, StepOptions, close_match
-from warmcell.pool import loop
+from warmcell.loop import loop
 from warmcell.signatures import CellSignature
 from warmcell.source import Source
 from warmcell.steps import Step

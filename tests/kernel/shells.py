@@ -58,5 +58,4 @@ def notebook() -> Iterator[Notebook]:
     try:
         yield Notebook(shell)
     finally:
-        shell.reset(new_session=False)
         InteractiveShell.clear_instance()
