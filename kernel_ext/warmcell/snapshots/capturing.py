@@ -76,6 +76,10 @@ def take(
                 races += 1
                 continue
             _hold(survey, held, error)
+        except Exception as error:  # rebuilding runs the objects' own code
+            raise SnapshotError(
+                f"A copy of the pipeline cannot be made: {type(error).__name__}: {error}."
+            ) from error
         else:
             return Written(
                 survey, stream, references, held, list(pickler.files), live, pickler.references

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import enum
+import inspect
 import sys
 import types
 import typing
@@ -66,7 +67,7 @@ def reduce_class(cls: type) -> Any:
         body["__slots__"] = (body["__slots__"],)
     attributes, _ = private._class_getstate(cls)
     registry = attributes.pop("_abc_impl", None)
-    for name in ("__slots__", "__orig_bases__", "__warmcell_rebuilt__", "__weakref__"):
+    for name in ("__slots__", "__slotnames__", "__orig_bases__", "__warmcell_rebuilt__"):
         attributes.pop(name, None)
     attributes = {
         k: v
@@ -172,6 +173,9 @@ def _reduce_struct(cls: Any) -> Any:
     renamed = {f: e for f, e in zip(fields, cls.__struct_encode_fields__, strict=True) if f != e}
     if renamed:
         options["rename"] = renamed
+    parameters = inspect.signature(cls).parameters
+    if any(parameters[f].kind is inspect.Parameter.KEYWORD_ONLY for f in own if f in parameters):
+        options["kw_only"] = True
     body: dict[str, Any] = {
         "__module__": cls.__module__,
         "__qualname__": cls.__qualname__,
@@ -184,13 +188,15 @@ def _reduce_struct(cls: Any) -> Any:
             strict=True,
         )
     )
+    factories: dict[str, Any] = {}
     for name in own:
         default = defaults.get(name, msgspec.NODEFAULT)
         if default is msgspec.NODEFAULT:
             continue
         if type(default).__name__ == "Factory":
-            default = msgspec.field(default_factory=default.factory)
-        body[name] = default
+            factories[name] = default.factory
+        else:
+            body[name] = default
     attributes, _ = private._class_getstate(cls)
     post_init = attributes.pop("__post_init__", None)
     for name in list(attributes):
@@ -216,7 +222,7 @@ def _reduce_struct(cls: Any) -> Any:
     annotations = {n: hints[n] for n in own if n in hints}
     return (
         rebuild.struct,
-        (cls.__name__, cls.__bases__, body, options, post_init is not None),
+        (cls.__name__, cls.__bases__, body, options, factories, post_init is not None),
         (attributes, annotations, post_init, fields),
         None,
         None,
@@ -243,6 +249,8 @@ def reduce_instance(target: Any, survey: Survey) -> Any:
         return NotImplemented
     items = list(listed) if listed is not None else list(keyed) if keyed is not None else None
     if isinstance(target, set | frozenset | bytearray):
+        return NotImplemented
+    if getattr(made, "__getnewargs__", None) is not getattr(base, "__getnewargs__", None):
         return NotImplemented
     return (
         rebuild.instance,

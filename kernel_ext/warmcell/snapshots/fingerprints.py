@@ -26,6 +26,7 @@ from warmcell.snapshots.kinds import (
     ATOMS,
     LOCKS,
     OWN_PACKAGES,
+    TYPE_VARIABLES,
     Kind,
     home_of_class,
     home_of_function,
@@ -53,6 +54,7 @@ _CLASS_NOISE = frozenset(
         "__orig_bases__",
         "__parameters__",
         "__signature__",
+        "__slotnames__",
         "__slots__",
         "__static_attributes__",
         "__warmcell_rebuilt__",
@@ -312,7 +314,7 @@ class Hasher:
 
     def _variable(self, variable: Any) -> list[object]:
         self._write("variable", variable.__name__.encode())
-        return [variable.__bound__, variable.__constraints__]
+        return [getattr(variable, n, None) for n in ("__bound__", "__constraints__")]
 
     def _forward(self, reference: typing.ForwardRef) -> None:
         self._write("forward", reference.__forward_arg__.encode())
@@ -333,7 +335,7 @@ _BY_TYPE: dict[type, Any] = {
     types.CodeType: Hasher._code,
     types.ModuleType: Hasher._module,
     pickle.PickleBuffer: Hasher._buffer,
-    typing.TypeVar: Hasher._variable,
+    **dict.fromkeys(TYPE_VARIABLES, Hasher._variable),
     typing.ForwardRef: Hasher._forward,
     functools.cached_property: Hasher._cached_property,
     _CACHE_TYPE: Hasher._cache,

@@ -63,6 +63,7 @@ CONTAINERS: tuple[type, ...] = (
     types.MappingProxyType,
     argparse.Namespace,
 )
+TYPE_VARIABLES: tuple[type, ...] = (typing.TypeVar, typing.ParamSpec, typing.TypeVarTuple)
 LOCKS: tuple[type, ...] = (type(threading.Lock()), type(threading.RLock()))
 
 _HEAP = 1 << 9
@@ -111,7 +112,7 @@ _VALUE_TYPES: tuple[type, ...] = (
     types.MemberDescriptorType,
     types.GenericAlias,
     types.UnionType,
-    typing.TypeVar,
+    *TYPE_VARIABLES,
     typing.ForwardRef,
     property,
     classmethod,
@@ -256,6 +257,14 @@ def home_of_class(cls: type) -> Home:
 def home_of_function(function: types.FunctionType) -> Home:
     """Where a function was written, by its globals: ``wraps`` copies ``__module__``."""
     return home_of_namespace(function.__globals__)
+
+
+def is_own_variable(target: Any) -> bool:
+    """Whether a type variable is the user's own, and none that can be imported."""
+    module = sys.modules.get(getattr(target, "__module__", None) or "")
+    if module is None or module.__name__ in NOTEBOOK or is_local_module(module):
+        return True
+    return getattr(module, target.__name__, None) is not target
 
 
 def is_code(target: object) -> bool:

@@ -63,7 +63,7 @@ def _about_function(function: types.FunctionType, survey: Survey) -> list[str]:
             "defines it and deploy again."
         )
     by_text = [n for n in _BY_TEXT if n in facts.loads and n not in space]
-    if by_text:
+    if by_text and not survey.extra:
         found.append(
             f"`{name}` uses `{by_text[0]}`: names that it finds only by text are not part of the "
             'snapshot. Name them at deploy: `extra=["name"]`.'

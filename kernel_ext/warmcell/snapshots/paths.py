@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from warmcell.snapshots import code as codes
 from warmcell.snapshots.survey import Survey
 
-_DEPTH = 10_000
+_DEPTH = 100_000
+_SHOWN = 80
 
 
 class Place(NamedTuple):
@@ -51,7 +52,7 @@ def place_of(survey: Survey, key: int) -> Place:
 
 def _place(survey: Survey, variable: str, owner: int, suffix: str, parent: int) -> Place:
     users = _users(survey, parent)
-    name = variable + suffix
+    name = variable + (suffix if len(suffix) <= _SHOWN else "…")
     return Place(variable, owner, name, users[0] if users else "", " <- ".join([name, *users]))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import pickle
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -25,13 +26,14 @@ from warmcell.snapshots.kinds import (
     LOCKS,
     SMALL_BYTES,
     SMALL_NODES,
+    TYPE_VARIABLES,
     Kind,
     environment_folders,
     home_of_function,
     home_of_namespace,
     importable,
     is_code,
-    is_local_module,
+    is_own_variable,
 )
 from warmcell.snapshots.survey import Survey
 
@@ -175,8 +177,8 @@ class SnapshotPickler(cloudpickle.Pickler):
         if cls is functools.cached_property:
             state = {k: v for k, v in vars(target).items() if k not in ("func", "lock")}
             return (rebuild.cached_property, (target.func,), state)
-        if cls is typing.TypeVar and not self._is_named_variable(target):
-            return _type_variable(target)
+        if cls in TYPE_VARIABLES:
+            return self._reduce_variable(target)
         if cls in LOCKS:
             return (rebuild.lock if cls is LOCKS[0] else rebuild.rlock, ())
         if self.survey.kind(target) is Kind.SHELL:
@@ -188,9 +190,21 @@ class SnapshotPickler(cloudpickle.Pickler):
             return named
         return NotImplemented
 
-    def _is_named_variable(self, variable: Any) -> bool:
-        found = private._lookup_module_and_qualname(variable, name=variable.__name__)
-        return found is not None and not is_local_module(found[0])
+    def _reduce_variable(self, variable: Any) -> Any:
+        if not is_own_variable(variable):
+            return (getattr, (sys.modules[variable.__module__], variable.__name__))
+        if not isinstance(variable, typing.TypeVar):
+            return (rebuild.other_variable, (type(variable), variable.__name__))
+        return (
+            rebuild.type_variable,
+            (
+                variable.__name__,
+                variable.__bound__,
+                variable.__constraints__,
+                variable.__covariant__,
+                variable.__contravariant__,
+            ),
+        )
 
     def _reduce_class(self, cls: type) -> Any:
         special = classes.builtin_type(cls)
@@ -325,19 +339,6 @@ def _content(cell: types.CellType) -> tuple[Any, ...]:
         return (cell.cell_contents,)
     except ValueError:
         return ()
-
-
-def _type_variable(variable: Any) -> Any:
-    return (
-        rebuild.type_variable,
-        (
-            variable.__name__,
-            variable.__bound__,
-            variable.__constraints__,
-            variable.__covariant__,
-            variable.__contravariant__,
-        ),
-    )
 
 
 def is_small(container: Any) -> bool:

@@ -6,6 +6,7 @@ import functools
 import sys
 import threading
 import types
+import typing
 from collections.abc import Callable
 from enum import EnumType
 from typing import Any
@@ -169,7 +170,7 @@ def make_class(
                     paused.append((cls, hook, cls.__dict__[hook]))
                     type.__delattr__(cls, hook)
     if maker.__name__ == "_TypedDictMeta":  # it wants its own base, not the `dict` it makes of it
-        bases = types.resolve_bases(body["__orig_bases__"])
+        bases = types.resolve_bases(body.get("__orig_bases__", (typing.TypedDict,)))
     try:
         if maker is type:
             made: Any = type.__new__(meta, name, bases, dict(body))
@@ -256,17 +257,25 @@ def type_variable(
     return maker(name, *constraints, bound=bound, covariant=covariant, contravariant=contravariant)
 
 
+def other_variable(cls: Any, name: str) -> Any:
+    """A ``ParamSpec`` or ``TypeVarTuple`` of its own."""
+    return cls(name)
+
+
 def struct(
     name: str,
     bases: tuple[type, ...],
     body: dict[str, Any],
     options: dict[str, Any],
+    factories: dict[str, Any],
     post_init: bool,
 ) -> Any:
     """A ``msgspec.Struct`` with fields and options; methods and field types are set later."""
     import msgspec
 
     body = dict(body)
+    for field, factory in factories.items():
+        body[field] = msgspec.field(default_factory=factory)
     slot: list[Callable[[Any], None]] = []
     if post_init:
 

@@ -21,11 +21,13 @@ from warmcell.snapshots.kinds import (
     ATOMS,
     CONTAINERS,
     SMALL_NODES,
+    TYPE_VARIABLES,
     Kind,
     home_of_class,
     home_of_function,
     importable,
     is_local_module,
+    is_own_variable,
     kind_of,
 )
 
@@ -33,6 +35,9 @@ BUDGET = 3_000_000
 _PLAIN_LENGTH = 1_000
 _CACHE_TYPE = type(functools.lru_cache(lambda: None))
 _LEAVES = frozenset({Kind.VALUE, Kind.NAMED, Kind.FRAME, Kind.LOCK, Kind.SHELL, Kind.OPAQUE})
+_HOLDERS = frozenset(
+    {"DataFrame", "Series", "BlockManager", "SingleBlockManager", "Signature", "Parameter"}
+)
 # Values of these kinds may still hold notebook code.
 _OPEN_VALUES = (
     types.MethodType,
@@ -55,6 +60,7 @@ class Survey:
 
     ``code`` and ``carriers`` are sets of ids; ``parents`` leads from an object to the one that it
     was first found in; ``failures`` are sentences about imports of local modules that failed.
+    With ``stop`` the walk checks what was rebuilt: it ends at these ids, and imports nothing.
     """
 
     def __init__(
@@ -63,10 +69,11 @@ class Survey:
         *,
         namespace: dict[str, Any],
         extra: Collection[str] = (),
-        stop: Collection[int] = (),
+        stop: Collection[int] | None = None,
     ) -> None:
         self.namespace = namespace
-        self._stop = frozenset(stop)
+        self._checking = stop is not None
+        self._stop = frozenset(stop or ())
         self.extra = {n: namespace[n] for n in extra if n in namespace}
         self.objects: dict[int, object] = {}
         self.parents: dict[int, int] = {}
@@ -148,6 +155,8 @@ class Survey:
             return self._module_edges(target)
         if isinstance(target, types.CellType):
             return _cell_content(target)
+        if isinstance(target, TYPE_VARIABLES):
+            return self._variable_edges(target)
         if target is self.namespace or id(target) in self._stop:
             return ()
         cls = type(target)
@@ -204,7 +213,8 @@ class Survey:
             self.code.add(id(function))
             self.functions.append(function)
             yield from self.globals_of(function).values()
-            yield from self._imported(function)
+            if not self._checking:
+                yield from self._imported(function)
         yield from function.__closure__ or ()
         self.cells.update(map(id, function.__closure__ or ()))
         yield from function.__defaults__ or ()
@@ -246,6 +256,12 @@ class Survey:
             if module is not None and name in module.__dict__:
                 yield module.__dict__[name]
 
+    def _variable_edges(self, variable: Any) -> tuple[object, ...]:
+        if not is_own_variable(variable):
+            return ()
+        self.code.add(id(variable))
+        return (getattr(variable, "__bound__", None), *getattr(variable, "__constraints__", ()))
+
     def _module_edges(self, module: types.ModuleType) -> Iterator[object]:
         name = module.__name__
         if not is_local_module(module):
@@ -254,6 +270,8 @@ class Survey:
         self.code.add(id(module))
         self.modules[name] = module
         yield from codes.module_state(module).values()
+        if self._checking:
+            return
         for other, loaded in list(sys.modules.items()):
             related = other.startswith(name + ".") or name.startswith(other + ".")
             if related and isinstance(loaded, types.ModuleType):
@@ -278,6 +296,5 @@ def _array_edges(array: Any) -> Iterable[object]:
 
 def _holds_objects(target: object) -> bool:
     """Whether a value of an installed type may hold notebook objects: frames can."""
-    return type(target).__name__ in {"DataFrame", "Series", "Signature", "Parameter"} or (
-        type(target).__module__ == "typing"
-    )
+    cls = type(target)
+    return cls.__name__ in _HOLDERS or cls.__module__ == "typing"
