@@ -13,6 +13,7 @@ from IPython.core.magic import no_var_expand as verbatim
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from warmcell import cells, signatures
+from warmcell.cell import Cell
 from warmcell.errors import UsageError
 from warmcell.listing import deployments_table, history, pipelines_table, query
 from warmcell.names import literal, look_up, pipeline_named
@@ -75,7 +76,7 @@ class WarmcellMagics(Magics):
         """
         signature, rest = signatures.split(line)
         given = _parse(WarmcellMagics.step, rest)
-        source = cells.Cell.of(self._here, "step", line, cell)
+        source = Cell.of(self._here, "step", line, cell)
         if signature is None:
             if given.run:
                 raise UsageError("--run goes with inputs on the first line.", hint=_RUN_HINT)
@@ -103,7 +104,7 @@ class WarmcellMagics(Magics):
         Then `churn(customer)` runs it and `churn.deploy()` serves it.
         """
         given = _parse(WarmcellMagics.pipeline, line)
-        source = cells.Cell.of(self._here, "pipeline", line, cell)
+        source = Cell.of(self._here, "pipeline", line, cell)
         cells.define_pipeline(source, given.name, self._pipeline_options(given))
 
     @magic_arguments("deploy")

@@ -17,8 +17,10 @@ import pydantic
 import pydantic_core
 import typing_extensions
 
-from warmcell.errors import DefinitionError, OutputError, ParameterError
-from warmcell.jsonform import adapted, qualified, to_json, without_json_form
+from warmcell.errors import DefinitionError, ParameterError
+from warmcell.jsonform import qualified, to_json
+from warmcell.jsontypes import adapted
+from warmcell.payloads import encode_outputs, encode_parameters
 
 __all__ = [
     "DIALECT",
@@ -247,41 +249,6 @@ def output_schema(outputs: Iterable[tuple[str, Any]], name: str = "outputs") -> 
     return result
 
 
-def encode_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn Python values into the plain JSON values that a call carries.
-
-    Raises :class:`ParameterError` naming the parameter that has no JSON form.
-    """
-    plain: dict[str, Any] = {}
-    for name, value in values.items():
-        try:
-            plain[name] = pydantic_core.from_json(to_json(value))
-        except ValueError:
-            path, kind = without_json_form(value, name)
-            raise ParameterError(
-                f"Parameter {path} is a {kind}, which has no JSON form.",
-                errors=[{"pointer": f"/parameters/{name}", "message": kind, "type": "no_json"}],
-            ) from None
-    return plain
-
-
-def encode_outputs(outputs: Mapping[str, Any]) -> bytes:
-    """Encode the outputs of a run as a JSON object.
-
-    NaN and infinities become null, DataFrames records, bytes base64. Raises
-    :class:`OutputError` naming the output and the thing in it that has no JSON form.
-    """
-    try:
-        return to_json(outputs)
-    except ValueError as error:
-        for name, value in outputs.items():
-            try:
-                to_json(value)
-            except ValueError:
-                raise _no_json(name, value) from None
-        raise OutputError(f"The outputs cannot be written as JSON: {error}.") from error
-
-
 # -- parts -----------------------------------------------------------------------------------
 
 
@@ -352,14 +319,3 @@ def _shown(value: Any) -> Any:
     except ValueError:
         return repr(value)[:200].encode("utf-8", "replace").decode()
     return value
-
-
-def _no_json(name: str, value: Any) -> OutputError:
-    path, kind = without_json_form(value, name)
-    what = f"Output {name!r} is a {kind}" if path == name else f"Output {name!r} holds a {kind}"
-    place = "" if path == name else f" at {path}"
-    return OutputError(
-        f"{what}{place}, which has no JSON form.",
-        hint="Return numbers, strings, lists, dicts, dataclasses, pydantic models, arrays or "
-        "DataFrames from the pipeline.",
-    )

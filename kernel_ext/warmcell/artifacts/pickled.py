@@ -23,7 +23,7 @@ class Pickled:
         return Summary(None, type(value).__name__ if length is None else None)
 
     def dump(self, value: Any) -> bytes:
-        import cloudpickle  # type: ignore[import-untyped]
+        import cloudpickle
 
         try:
             return bytes(cloudpickle.dumps(value, protocol=5))

@@ -1,0 +1,177 @@
+"""Types that JSON does not know, readable from JSON: arrays, DataFrames and their like.
+
+:func:`adapted` puts the marks on a type hint with which pydantic can read them. Neither pandas nor
+numpy is imported: a hint of theirs is proof that they are loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+import typing
+from typing import Annotated, Any, Union
+
+import typing_extensions
+from pydantic_core import core_schema
+
+__all__ = ["adapted"]
+
+
+def adapted(hint: Any) -> Any:
+    """Return ``hint`` with every pandas and numpy type in it readable from JSON."""
+    origin = typing.get_origin(hint)
+    if origin is None:
+        return _marked(hint, ())
+    arguments = typing.get_args(hint)
+    if origin is typing.Literal:
+        return hint
+    if origin is Annotated:
+        return Annotated[(adapted(arguments[0]), *hint.__metadata__)]
+    if isinstance(origin, type) and origin.__module__.partition(".")[0] in ("numpy", "pandas"):
+        return _marked(origin, arguments)
+    inner = tuple(
+        adapted(a) if isinstance(a, type) or typing.get_origin(a) is not None else a
+        for a in arguments
+    )
+    if inner == arguments:
+        return hint
+    if origin in (Union, types.UnionType):
+        return Union[inner]  # noqa: UP007 - made at run time
+    return hint.copy_with(inner) if hasattr(hint, "copy_with") else origin[inner]
+
+
+def _marked(hint: Any, arguments: tuple[Any, ...]) -> Any:
+    if not isinstance(hint, type):
+        return hint
+    if typing.is_typeddict(hint):
+        return _typed_dict(hint)
+    module = hint.__module__.partition(".")[0]
+    if module == "pandas":
+        pandas = sys.modules["pandas"]
+        if hint is pandas.DataFrame:
+            return Annotated[hint, _Form(hint, _frame, _FRAME)]
+        if hint is pandas.Series:
+            return Annotated[hint, _Form(hint, _series, {"type": "array"})]
+        if hint is pandas.Timestamp:
+            return Annotated[hint, _Form(hint, hint, {"type": "string", "format": "date-time"})]
+    if module == "numpy":
+        numpy = sys.modules["numpy"]
+        if issubclass(hint, numpy.ndarray):
+            return Annotated[hint, _Form(hint, _Array(arguments), {"type": "array"})]
+        if issubclass(hint, numpy.number | numpy.bool_):
+            number = "integer" if issubclass(hint, numpy.integer) else "number"
+            kind = "boolean" if issubclass(hint, numpy.bool_) else number
+            return Annotated[hint, _Form(hint, _Scalar(hint, kind), {"type": kind})]
+    return hint
+
+
+def _typed_dict(hint: Any) -> Any:
+    """Make the twin that pydantic asks for: before Python 3.12 it refuses typing's own."""
+    if sys.version_info >= (3, 12) or hint.__class__.__module__ != "typing":
+        return hint
+    fields: dict[str, Any] = {}
+    for name, inner in typing.get_type_hints(hint, include_extras=True).items():
+        if typing.get_origin(inner) in (typing.Required, typing.NotRequired):
+            inner = typing.get_args(inner)[0]
+        inner = adapted(inner)
+        fields[name] = inner if name in hint.__required_keys__ else typing.NotRequired[inner]
+    make: Any = typing_extensions.TypedDict
+    twin = make(hint.__name__, fields)
+    twin.__doc__ = hint.__doc__
+    return twin
+
+
+_FRAME = {
+    "anyOf": [
+        {"type": "array", "items": {"type": "object"}, "description": "records"},
+        {"type": "object", "additionalProperties": {"type": "array"}, "description": "columns"},
+    ]
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Form:
+    """Tell pydantic how ``kind`` is read, and what its JSON looks like."""
+
+    kind: type
+    read: Any
+    schema: dict[str, Any] = dataclasses.field(hash=False)
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> Any:
+        return core_schema.no_info_plain_validator_function(self._validate)
+
+    def __get_pydantic_json_schema__(self, _schema: Any, _handler: Any) -> dict[str, Any]:
+        return dict(self.schema)
+
+    def _validate(self, value: Any) -> Any:
+        if isinstance(value, self.kind):
+            return value
+        try:
+            return self.read(value)
+        except (TypeError, OverflowError) as error:
+            raise ValueError(str(error)) from error
+
+
+def _frame(value: Any) -> Any:
+    records = isinstance(value, list) and all(isinstance(row, dict) for row in value)
+    columns = isinstance(value, dict) and all(isinstance(c, list) for c in value.values())
+    if not records and not columns:
+        raise ValueError("a DataFrame is a list of records or an object of columns")
+    return sys.modules["pandas"].DataFrame(value)
+
+
+def _series(value: Any) -> Any:
+    if not isinstance(value, list):
+        raise ValueError("a Series is a list of values")
+    return sys.modules["pandas"].Series(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Array:
+    """Read an ndarray; ``arguments`` are those of ``np.ndarray[shape, np.dtype[np.float64]]``."""
+
+    arguments: tuple[Any, ...]
+
+    def __call__(self, value: Any) -> Any:
+        numpy = sys.modules["numpy"]
+        if not isinstance(value, list):
+            raise ValueError("an array is a list of numbers, or of such lists")
+        array = numpy.asarray(value, dtype=self._dtype(numpy))
+        if array.dtype.kind == "O":
+            raise ValueError("the array holds values that are not numbers, strings or booleans")
+        return array
+
+    def _dtype(self, numpy: Any) -> Any:
+        for argument in self.arguments:
+            if typing.get_origin(argument) is numpy.dtype:
+                scalar = typing.get_args(argument)[0]
+                if isinstance(scalar, type) and scalar is not numpy.generic:
+                    return scalar if hasattr(scalar, "dtype") and not _abstract(scalar) else None
+        return None
+
+
+def _abstract(scalar: type) -> bool:
+    try:
+        scalar(0)
+    except TypeError:
+        return True
+    return False
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scalar:
+    """Read one numpy number, refusing what numpy would quietly convert."""
+
+    hint: Any
+    kind: str
+
+    def __call__(self, value: Any) -> Any:
+        fits = {
+            "integer": isinstance(value, int) and not isinstance(value, bool),
+            "number": isinstance(value, int | float) and not isinstance(value, bool),
+            "boolean": isinstance(value, bool),
+        }
+        if not fits[self.kind]:
+            raise ValueError(f"expected a JSON {self.kind}")
+        return (float if self.kind == "number" and _abstract(self.hint) else self.hint)(value)
