@@ -18,6 +18,7 @@ import anywidget
 import traitlets
 
 from warmcell.errors import WarmcellError
+from warmcell.ids import new_id
 from warmcell.link import control, status
 from warmcell_widgets.assets import style
 
@@ -26,12 +27,12 @@ OPEN_PREFIX = "api/v1/"
 MOST_AT_ONCE = 8
 ANSWER_SECONDS = 45.0
 
-# In a JupyterLab page the static twin and the live view are two outputs of one cell; the twin shows
-# only while there is no live view, and a view that cannot live any more shows nothing.
+# The live view and its static twin are two outputs of one cell; the twin shows only while there is
+# no live view, and a view that cannot live any more shows nothing. Selectors of JupyterLab's page.
 _PAIRING = """
-.jp-OutputArea-child:has(.wc-static):has(+ .jp-OutputArea-child .wc-live) { display: none; }
-.jp-OutputArea-child:has(.wc-static)
-  + .jp-OutputArea-child:has(.jupyter-widgets):not(:has(.wc-live)) { display: none; }
+.jp-OutputArea-child:has(.wc-live) + .jp-OutputArea-child:has(.wc-static) { display: none; }
+.jp-OutputArea-child:has(.lm-Panel):not(:has(.wc-live)):has(+ .jp-OutputArea-child .wc-static)
+{ display: none; }
 """
 
 
@@ -47,6 +48,7 @@ class HostView(anywidget.AnyWidget):
     def __init__(self, **traits: Any) -> None:
         where = status()
         super().__init__(_base_path=where.base_path, _host_id=where.host_id, **traits)
+        self._twins: list[str] = []  # display ids of the static twins
         self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
         self.on_msg(self._receive)
 
@@ -67,20 +69,33 @@ class HostView(anywidget.AnyWidget):
         return {**data, **texts}, metadata
 
     def _ipython_display_(self) -> None:
-        """Show the live view with its static twin.
+        """Show the live view and its static twin.
 
-        JupyterLab picks the widget of an output that has both, and shows an error once the
-        kernel that made it is gone. There the twin is an output of its own.
+        JupyterLab picks the widget of an output that has both, and shows an error once the kernel
+        that made it is gone: there the twin is an output of its own. Editors get one output.
         """
         from IPython.display import display
 
         data, metadata = self._repr_mimebundle_()
-        if not _in_jupyter_page():
+        if _is_editor():
             display(data, metadata=metadata, raw=True)
             return
-        twin = f'<style>{_PAIRING}</style><div class="wc-static">{data.pop("text/html")}</div>'
-        display({"text/html": twin, "text/plain": data["text/plain"]}, raw=True)
-        display({**data, "text/plain": ""}, metadata=metadata, raw=True)
+        self._twins.append(new_id())
+        view = {**data, "text/plain": ""}
+        del view["text/html"]
+        display(view, metadata=metadata, raw=True)
+        display(self._twin(), raw=True, display_id=self._twins[-1])
+
+    def _twin(self) -> dict[str, str]:
+        html = f'<style>{_PAIRING}</style><div class="wc-static">{self.static_html()}</div>'
+        return {"text/html": html, "text/plain": self.static_text()}
+
+    def refresh_static(self) -> None:
+        """Bring what a saved notebook will show up to date."""
+        from IPython.display import display
+
+        for identifier in self._twins:
+            display(self._twin(), raw=True, display_id=identifier, update=True)
 
     # -- the comm ----------------------------------------------------------------------------
 
@@ -94,6 +109,8 @@ class HostView(anywidget.AnyWidget):
             threading.Thread(
                 target=self._answer, args=(message,), name="warmcell-view", daemon=True
             ).start()
+        elif message.get("kind") == "warmcell-changed":
+            self.refresh_static()
         else:
             self._handle(message)
 
@@ -126,7 +143,14 @@ def problem(error: BaseException) -> dict[str, Any]:
     }
 
 
-def _in_jupyter_page() -> bool:
-    """Whether this kernel's front end is, as far as one can know, JupyterLab or Notebook."""
-    is_editor = "VSCODE_PID" in os.environ or "VSCODE_CWD" in os.environ
-    return status().mode == "server" and not is_editor and "google.colab" not in sys.modules
+def _is_editor() -> bool:
+    """Whether this kernel's front end is, as far as one can know, none of Jupyter's own."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    names = shell.user_ns if shell is not None else {}
+    return (
+        not {"VSCODE_PID", "VSCODE_CWD", "KAGGLE_KERNEL_RUN_TYPE"}.isdisjoint(os.environ)
+        or "__vsc_ipynb_file__" in names
+        or "google.colab" in sys.modules
+    )

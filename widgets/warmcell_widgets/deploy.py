@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import traitlets
 
 from warmcell.errors import WarmcellError
+from warmcell.ids import now
 from warmcell.link import control, status
+from warmcell_widgets import formatting as fmt
 from warmcell_widgets.assets import script
 from warmcell_widgets.bridge import HostView, problem
 from warmcell_widgets.deployments import deployment_body, deployments_text
@@ -65,6 +67,7 @@ class DeployWidget(HostView):
         except Exception as error:  # the outermost edge: on_init is the user's code
             answer["problem"] = problem(error)
         self.send(answer)
+        self.refresh_static()
 
     def _deployed(self) -> list[dict[str, Any]]:
         found = control("GET", "api/v1/deployments")["deployments"]
@@ -76,12 +79,13 @@ class DeployWidget(HostView):
         except WarmcellError as error:
             return wrap(f'<p class="wc-dim">{text(error)}</p>')
         if found:
-            return wrap("".join(f'<div class="wc-card">{deployment_body(d)}</div>' for d in found))
-        command = f"%deploy {self._pipeline}"
+            bodies = [deployment_body(item, as_of=now()) for item in found]
+            return wrap("".join(f'<div class="wc-card">{body}</div>' for body in bodies))
         return wrap(
-            f'<div class="wc-card"><div class="wc-head"><span class="wc-name">'
-            f'{text(self._pipeline)}</span> <span class="wc-dim">not deployed when this was shown; '
-            f"<code>{text(command)}</code> deploys it</span></div></div>"
+            f'<div class="wc-card"><div class="wc-head">'
+            f'<span class="wc-name">{text(self._pipeline)}</span> '
+            f'<span class="wc-dim">not deployed as of {fmt.clock(now())}; '
+            f"<code>%deploy {text(self._pipeline)}</code> deploys it</span></div></div>"
         )
 
     def static_text(self) -> str:

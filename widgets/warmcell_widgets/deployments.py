@@ -11,19 +11,21 @@ from warmcell_widgets.markup import Json, status_html, table, table_text, text, 
 # -- deployments -----------------------------------------------------------------------------
 
 
-def deployment_html(deployment: Json) -> str:
-    """One deployment: state, URL, a curl line, and what its author has to know."""
-    return wrap(f'<div class="wc-card">{deployment_body(deployment)}</div>')
+def deployment_html(deployment: Json, *, as_of: object = None) -> str:
+    """One deployment: state, URL, a curl line, and what its author has to know. ``as_of`` is the
+    time for which that is true."""
+    return wrap(f'<div class="wc-card">{deployment_body(deployment, as_of=as_of)}</div>')
 
 
-def deployment_body(deployment: Json) -> str:
+def deployment_body(deployment: Json, *, as_of: object = None) -> str:
     """The inside of :func:`deployment_html`, without style sheet and frame."""
+    when = f'<span class="wc-dim wc-push">as of {fmt.clock(as_of)}</span>' if as_of else ""
     url = str(deployment.get("invoke_url") or deployment.get("url") or "")
     parts = [
         f'<div class="wc-head">{status_html(deployment.get("state"))} '
         f'<span class="wc-name">{text(deployment.get("name"))}</span> '
         f'<span class="wc-dim">snapshot {text(deployment.get("snapshot"))} of '
-        f"{text(deployment.get('pipeline'))}</span></div>"
+        f"{text(deployment.get('pipeline'))}</span>{when}</div>"
     ]
     if deployment.get("reason"):
         parts.append(

@@ -121,17 +121,15 @@ def plain(text: object) -> str:
 
 def short(value: object, limit: int = 80) -> str:
     """A JSON value on one line."""
-    return clip(_dump(value), limit)
+    return clip(_dump(value, limit), limit)
 
 
 def long(value: object, limit: int = 4000) -> str:
-    """A JSON value over several lines where one would be too long. Says what it leaves out."""
-    text = _dump(value)
+    """A JSON value over several lines where one would be too long. Says when it leaves some out."""
+    text = _dump(value, limit)
     if len(text) > 72 and isinstance(value, dict | list):
-        text = _dump(value, indent=2)
-    if len(text) > limit:
-        return f"{text[:limit]}…\n({len(text) - limit} more characters)"
-    return text
+        text = _dump(value, limit, indent=2)
+    return f"{text[:limit]}…\n(cut here)" if len(text) > limit else text
 
 
 def pairs(values: object, limit: int = 80) -> str:
@@ -145,11 +143,17 @@ def pairs(values: object, limit: int = 80) -> str:
     )
 
 
-def _dump(value: object, indent: int | None = None) -> str:
+def _dump(value: object, limit: int, indent: int | None = None) -> str:
+    """``value`` as JSON, at least the first ``limit`` characters: a value may be huge."""
     if isinstance(value, str):
-        return (
-            value
-            if indent is None and "\n" not in value and value
-            else json.dumps(value, ensure_ascii=False)
-        )
-    return json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+        text = value[: limit + 1]
+        bare = indent is None and text and "\n" not in text
+        return text if bare else json.dumps(text, ensure_ascii=False)
+    pieces: list[str] = []
+    length = 0
+    for piece in json.JSONEncoder(ensure_ascii=False, indent=indent, default=str).iterencode(value):
+        pieces.append(piece)
+        length += len(piece)
+        if length > limit:
+            break
+    return "".join(pieces)

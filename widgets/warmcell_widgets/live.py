@@ -17,8 +17,8 @@ from warmcell.context import current
 from warmcell.ids import new_id
 from warmcell_widgets import formatting as fmt
 from warmcell_widgets.drawing import GraphLike, NodeView, views
-from warmcell_widgets.markup import status_html, text, wrap
-from warmcell_widgets.runs import error_html, run_graph
+from warmcell_widgets.markup import status_html, text, values, wrap
+from warmcell_widgets.runs import run_graph
 
 FIRST_SECONDS = 0.15  # a shorter run is drawn once, at its end
 FRAME_SECONDS = 0.2
@@ -114,13 +114,9 @@ class LiveRun:
         run = self._final
         if not self._done.is_set():
             return {}
-        if isinstance(run, Mapping):
-            return dict(run)
-        names = ("run_id", "status", "duration", "error")
-        found = {name: getattr(run, name, None) for name in names}
-        return {"status": "succeeded", "duration": time.time() - self._began} | {
-            name: value for name, value in found.items() if value is not None
-        }
+        if run is None:
+            return {"status": "succeeded", "duration": time.time() - self._began}
+        return dict(run) if isinstance(run, Mapping) else dict(run.to_json())
 
     def _html(
         self,
@@ -152,8 +148,8 @@ class LiveRun:
         told = [f"{name}: {note}" for name, note in notes.items() if name in running]
         if told and not ended:
             body += f'<div class="wc-part wc-dim">{text(" · ".join(told))}</div>'
-        if ended.get("error"):
-            body += f'<div class="wc-part">{error_html(_plain_error(ended["error"]))}</div>'
+        if ended.get("outputs"):  # an error is shown by the cell itself
+            body += f'<div class="wc-part">{values(ended["outputs"])}</div>'
         return wrap(f'<div class="wc-card">{head}{body}</div>')
 
 
@@ -177,13 +173,3 @@ def _progress(event: Mapping[str, Any]) -> str:
     if event.get("message"):
         parts.append(str(event["message"]))
     return " ".join(part for part in parts if part)
-
-
-def _plain_error(error: Any) -> Any:
-    """An error as JSON: it comes as a record, as JSON or as an exception."""
-    if isinstance(error, Mapping | str):
-        return error
-    kind = type(error).__name__ if isinstance(error, BaseException) else ""
-    found = {"type": kind, "message": str(error)} if kind else {}
-    names = ("type", "message", "step", "hint")
-    return found | {name: getattr(error, name) for name in names if getattr(error, name, None)}

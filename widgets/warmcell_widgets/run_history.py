@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import traitlets
 
 from warmcell.errors import UsageError, WarmcellError
+from warmcell.ids import now
 from warmcell.link import control
 from warmcell_widgets.assets import script
 from warmcell_widgets.bridge import HostView
@@ -55,7 +56,8 @@ class History(HostView):
             page = self._page(self._filters, STATIC_ROWS)
         except WarmcellError as error:
             return wrap(f'<p class="wc-dim">The run history: {text(error)}</p>')
-        return runs_html(page["runs"], title=self._title(), more=bool(page.get("next")))
+        more = bool(page.get("next"))
+        return runs_html(page["runs"], title=self._title(), more=more, as_of=now())
 
     def static_text(self) -> str:
         try:

@@ -21,6 +21,7 @@ from warmcell_widgets.markup import (
 )
 
 MAX_LOG_LINES = 200
+MOST_DRAWN = 60
 
 
 # -- a run -----------------------------------------------------------------------------------
@@ -30,7 +31,7 @@ def run_html(run: Json, *, graph: GraphLike | None = None) -> str:
     """One run: status, outputs, error, and folded the steps, inputs and logs.
 
     ``run`` is the JSON of ``GET api/v1/runs/{id}``; the lists of parts may be missing. ``graph``
-    draws the steps with their states.
+    is what is drawn with the states of the steps; without it the steps themselves are.
     """
     return wrap(f'<div class="wc-card">{run_body(run, graph=graph)}</div>')
 
@@ -43,6 +44,8 @@ def run_body(run: Json, *, graph: GraphLike | None = None) -> str:
     if run.get("outputs"):
         parts.append(f'<div class="wc-part">{values(run["outputs"], "outputs")}</div>')
     steps = run.get("steps") or []
+    if graph is None and 1 < len(steps) <= MOST_DRAWN:
+        graph = steps
     if graph is not None:
         parts.append(f'<div class="wc-part wc-graph">{run_graph(graph, steps)}</div>')
     if steps:
@@ -214,9 +217,13 @@ def _artifacts(artifacts: Sequence[Json]) -> str:
 # -- many runs -------------------------------------------------------------------------------
 
 
-def runs_html(runs: Sequence[Json], *, title: str = "Runs", more: bool = False) -> str:
-    """A table of runs, newest first as given. ``more`` says that there are older ones."""
+def runs_html(
+    runs: Sequence[Json], *, title: str = "Runs", more: bool = False, as_of: object = None
+) -> str:
+    """A table of runs, newest first as given. ``more`` says that there are older ones; ``as_of``
+    is the time for which the table is true."""
     note = "newest first" + (", older ones not shown" if more else "")
+    note += f", as of {fmt.clock(as_of)}" if as_of else ""
     head = (
         f'<div class="wc-head"><span class="wc-name">{text(title)}</span>'
         f'<span class="wc-dim">{text(count(runs, "run"))}, {note}</span></div>'

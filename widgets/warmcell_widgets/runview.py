@@ -39,7 +39,7 @@ class RunView(HostView):
             run = self._get(self._run_id)
         except WarmcellError as error:
             return wrap(f'<p class="wc-dim">Run {text(self._run_id)}: {text(error)}</p>')
-        return run_html(run, graph=run.get("steps"))
+        return run_html(run)
 
     def static_text(self) -> str:
         try:

@@ -73,7 +73,7 @@ class Deploy {
     const known = this.cards.get(this.name.value);
     setText(this.hint, problem || (known
       ? `Serves snapshot ${known.item.snapshot} now. Deploying again switches calls to what the cells say now; none is dropped.`
-      : `POST ${this.model.get("_url")}${this.name.value}/invoke`));
+      : `Calls will go to POST ${this.model.get("_base_path")}${this.name.value}/invoke`));
     this.button.disabled = Boolean(problem) || this.sent !== null;
     setText(this.button, known ? "Deploy again" : "Deploy");
     return !problem;
@@ -146,6 +146,7 @@ class Deploy {
     try {
       await action();
       card.say("");
+      this.model.send({ kind: "warmcell-changed" });      // for the saved notebook
     } catch (error) {
       card.say([error.message, error.hint].filter(Boolean).join(" "));
     }

@@ -105,14 +105,14 @@ export function short(value, limit = 80) {
   return clip(bare ? value : spaced(value), limit);
 }
 
-/** A JSON value over several lines where one would be too long. Says what it leaves out. */
+/** A JSON value over several lines where one would be too long. Says when it leaves some out. */
 export function long(value, limit = 4000) {
   let text = spaced(value);
   if (text.length > 72 && value !== null && typeof value === "object") {
     text = JSON.stringify(value, null, 2);
   }
   if (text.length <= limit) return text;
-  return `${text.slice(0, limit)}…\n(${text.length - limit} more characters)`;
+  return `${text.slice(0, limit)}…\n(cut here)`;
 }
 
 // JSON as Python writes it: a space after each comma and colon.
