@@ -24,7 +24,7 @@ from warmcell import output, wire
 from warmcell.deployment import Deployment
 from warmcell.errors import DeployError, InvalidName, UsageError, WarmcellError
 from warmcell.ids import new_id
-from warmcell.link import kernel
+from warmcell.link import kernel, notebook
 from warmcell.schemas import output_schema, parameter_model
 from warmcell.serving import Binding, clean_up
 
@@ -107,6 +107,7 @@ def deploy(
             ]
         ),
         settings=limits,
+        notebook=notebook(),
         stored="pending" if taken.restorable else "refused: it holds what cannot be stored",
         overtake=overtake,
     )

@@ -23,7 +23,7 @@ from warmcell.errors import LinkError, StoreFull, WarmcellError, error_from_prob
 from warmcell.records import RunDetail, RunRecord
 from warmcell.serving import Serving
 
-__all__ = ["Kernel", "LinkRecorder", "control", "kernel", "recorder", "start", "status"]
+__all__ = ["Kernel", "LinkRecorder", "control", "kernel", "notebook", "recorder", "start", "status"]
 
 ACKNOWLEDGE_SECONDS = 10.0
 RECONNECT_SECONDS = 60.0
@@ -92,7 +92,7 @@ class Kernel:
         return connect(
             file,
             kernel_id=_kernel_id(),
-            notebook=_notebook(),
+            notebook=notebook(),
             serving=self.serving,
             ended=self._ended,
         )
@@ -267,7 +267,7 @@ def _kernel_id() -> str:
     return f"process-{os.getpid()}"
 
 
-def _notebook() -> str | None:
+def notebook() -> str | None:
     """The notebook of this kernel as its front end named it at the start."""
     if name := os.environ.get("JPY_SESSION_NAME"):
         return name

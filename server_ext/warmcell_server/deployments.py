@@ -109,7 +109,7 @@ class Deployments:
                 notebook=row.get("notebook"),
                 user=row.get("user"),
                 stored=snapshot.get("stored", "pending"),
-                reason="No kernel holds it since this server started. Deploy it again from "
+                reason="No kernel holds it since its server ended. Deploy it again from "
                 f"{row.get('notebook') or 'its notebook'}.",
             )
 
