@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from warmcell.pipelines import Pipeline
     from warmcell.recording import Recorder
 
-__all__ = ["RunFailed", "run"]
+__all__ = ["RunFailed", "RunInterrupted", "run"]
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """The cell was interrupted, and the run in it cancelled."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Show one line (an IPython protocol)."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class RunFailed(RunError):
@@ -101,7 +109,7 @@ def _checked(ended: Run, outcome: Outcome) -> Run:
         return ended
     cause = outcome.exception
     if isinstance(cause, KeyboardInterrupt):
-        raise KeyboardInterrupt(f"Run {ended.id} of {ended.pipeline} was cancelled.") from None
+        raise RunInterrupted(f"Run {ended.id} of `{ended.pipeline}` was cancelled.") from None
     step = outcome.error.step if outcome.error is not None else None
     where = f" in step `{step}`" if step else ""
     kinds = {"cancelled": RunCancelled, "timed_out": RunTimedOut}

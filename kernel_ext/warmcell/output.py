@@ -41,8 +41,20 @@ class Proxy:
             return self._original.write(text)
         keep(scope, self._stream, text)
         if scope.run.echo:
-            self._original.write(text)
+            self._echo(scope, text)
         return len(text)
+
+    def _echo(self, scope: Scope, text: str, *, now: bool = False) -> None:
+        """Show whole lines, so that those of branches do not mix; with ``now`` all there is."""
+        key = f"{self._stream} to show"
+        pending = scope.pending if scope.pending is not None else {}
+        held = pending.pop(key, "") + text
+        if now or held.endswith("\n") or len(held) > PIECE:
+            if held:
+                self._original.write(held)
+        else:
+            pending[key] = held
+            scope.pending = pending
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write each of ``lines``."""
@@ -52,8 +64,11 @@ class Proxy:
     def flush(self) -> None:
         """Flush the original, unless nothing of this code ever reaches it."""
         scope = current.get()
-        if scope is None or scope.run.echo:
-            self._original.flush()
+        if scope is not None:
+            if not scope.run.echo:
+                return
+            self._echo(scope, "", now=True)
+        self._original.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)
@@ -79,12 +94,15 @@ def keep(scope: Scope, stream: str, text: str) -> None:
 
 
 def flush(scope: Scope) -> None:
-    """Keep what is left of unfinished lines."""
-    if scope.pending:
-        for stream, text in scope.pending.items():
+    """Keep what is left of unfinished lines, and show it."""
+    pending, scope.pending = scope.pending, None
+    for stream, text in (pending or {}).items():
+        if stream in ("stdout", "stderr"):
             if text:
                 scope.run.log(stream, text, scope.step_name)
-        scope.pending = None
+        elif text and (state := _installed) is not None:
+            proxy = state.stdout if stream.startswith("stdout") else state.stderr
+            proxy._original.write(text)
 
 
 class _Installed:

@@ -245,7 +245,7 @@ def nested(x):
 
 
 def with_lambda(x):
-    return list(map(lambda y: double(y), range(x)))
+    return [double(y) for y in range(x)]
 
 
 def walrus(x):

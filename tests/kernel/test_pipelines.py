@@ -79,8 +79,7 @@ def test_steps_that_wait_for_each_other_are_a_cycle() -> None:
     @pipeline
     def churn(x):
         first = load(second)  # noqa: F821
-        second = load(first)
-        return second
+        return load(first)
 
     with pytest.raises(GraphError, match=r"uses `second` before the step that makes it"):
         churn.check()
@@ -145,12 +144,11 @@ def one(x):
 
 
 def variable(x):
-    found = score(x)
-    return found
+    return score(x)
 
 
 def unpacked(x):
-    train, test = split(x)
+    _train, test = split(x)
     return test
 
 

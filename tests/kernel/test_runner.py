@@ -314,13 +314,15 @@ def test_fail_fast_stops_what_runs() -> None:
 def test_async_steps_of_a_plain_pipeline_run_at_the_same_time() -> None:
     """They share one event loop, and hold no thread while they wait."""
     waiting: list[int] = []
+    everyone = asyncio.Event()
 
     @step
     async def meet(x: int, n: int) -> int:
         waiting.append(x)
+        if len(waiting) == n:
+            everyone.set()
         async with asyncio.timeout(10):
-            while len(waiting) < n:
-                await asyncio.sleep(0)
+            await everyone.wait()
         return x
 
     @step
@@ -354,13 +356,15 @@ def test_an_async_step_in_an_eager_body_gives_its_value() -> None:
 def test_an_async_pipeline_awaits_its_steps() -> None:
     """Also beside each other, also steps that are plain functions."""
     here: list[int] = []
+    everyone = asyncio.Event()
 
     @step
     async def meet(x: int) -> int:
         here.append(x)
+        if len(here) == 2:
+            everyone.set()
         async with asyncio.timeout(10):
-            while len(here) < 2:
-                await asyncio.sleep(0)
+            await everyone.wait()
         return x
 
     @pipeline

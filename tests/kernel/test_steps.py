@@ -142,7 +142,7 @@ def test_a_generator_is_refused() -> None:
     def items() -> Any:
         yield 1
 
-    with pytest.raises(DefinitionError, match="`items`.*generator.*Return a list"):
+    with pytest.raises(DefinitionError, match=r"`items`.*generator.*Return a list"):
         step(items)
 
 
