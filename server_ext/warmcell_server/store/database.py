@@ -1,7 +1,10 @@
-"""Opening the DuckDB file: its settings, its schema and its migrations."""
+"""The DuckDB file: opening it, its settings, its schema, and opening it anew when it broke."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -16,7 +19,9 @@ from .files import Layout
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["connect", "failure", "migrations"]
+__all__ = ["Database", "connect", "failure", "migrations"]
+
+PATIENCE = 10.0  # seconds that readers have to let go of a broken database
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 2,
@@ -25,6 +30,84 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": False,
     "python_enable_replacements": False,
 }
+
+
+class Database:
+    """The open file. The writer thread alone uses ``connection`` and ``mend``; any thread may
+    read through a :meth:`cursor` of its own.
+
+    After some errors, a disk that is full during a checkpoint for one, DuckDB refuses everything
+    until the file is opened anew: then it is ``broken``, and what was committed is in it.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._changed = threading.Condition()
+        self._cursors: set[duckdb.DuckDBPyConnection] = set()
+        self._connection: duckdb.DuckDBPyConnection | None = connect(layout)
+        self._trouble: StoreError | None = None
+        self.broken = False
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection for changes."""
+        if self._connection is None:
+            raise self._trouble or StoreError("The store is closed.")
+        return self._connection
+
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give a connection for reading; an error in it that breaks the file is noticed."""
+        with self._changed:
+            cursor = self.connection.cursor()
+            self._cursors.add(cursor)
+        try:
+            yield cursor
+        except duckdb.Error as error:
+            self.notice(error)
+            raise
+        finally:
+            cursor.close()
+            with self._changed:
+                self._cursors.discard(cursor)
+                self._changed.notify_all()
+
+    def notice(self, error: duckdb.Error) -> None:
+        """Remember that the file has to be opened anew, if ``error`` says so."""
+        if isinstance(error, duckdb.FatalException) or "has been invalidated" in str(error):
+            self.broken = True
+
+    def mend(self) -> None:
+        """Open the file anew. Raises :class:`StoreError` if that fails; it stays broken then."""
+        with self._changed:
+            self._let_go()
+            try:
+                self._connection = connect(self._layout)
+            except StoreError as error:
+                self._trouble = error
+                raise
+            self._trouble = None
+            self.broken = False
+
+    def interrupt(self) -> None:
+        """End the queries under way."""
+        with self._changed:
+            for cursor in self._cursors:
+                cursor.interrupt()
+
+    def close(self) -> None:
+        """Close the file; harmless when repeated."""
+        with self._changed:
+            self._trouble = None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        for cursor in self._cursors:
+            cursor.interrupt()
+        self._changed.wait_for(lambda: not self._cursors, PATIENCE)
+        if connection is not None:
+            connection.close()
 
 
 def connect(layout: Layout) -> duckdb.DuckDBPyConnection:

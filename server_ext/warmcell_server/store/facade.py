@@ -18,7 +18,7 @@ from warmcell.records import DeploymentRecord, Entry, SnapshotRecord
 from . import operations as op
 from .files import network_notice, prepare
 from .membership import Membership
-from .spool import Spool
+from .spool import Spool, check_host_id
 from .sql import Table
 
 __all__ = ["Store"]
@@ -46,8 +46,14 @@ class Store:
         self._lock = threading.Lock()
         self._version = now()
         self._listeners: tuple[Callable[[], None], ...] = ()
-        self._spool = Spool(layout.spool, host_id)
+        check_host_id(host_id)
         self._membership = Membership(layout, host_id, label, url, self._on_news)
+        self._membership.appear()
+        try:
+            self._spool = Spool(layout.spool, host_id)
+        except BaseException:
+            self._membership.close()
+            raise
 
     @classmethod
     def open(cls, home: Path, *, host_id: str, label: str, url: str = "") -> Self:

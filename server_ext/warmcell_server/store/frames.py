@@ -59,7 +59,7 @@ class Ask(msgspec.Struct, tag="ask"):
 
 
 class Taken(msgspec.Struct, tag="taken"):
-    """Records of these hosts became readable."""
+    """Records of these hosts became readable; ``*`` is whichever host."""
 
     hosts: list[str]
 

@@ -15,6 +15,7 @@ import msgspec
 
 from warmcell.ids import now
 
+from .database import Database
 from .files import Layout
 from .rows import RUN_COLUMNS, Batch, Row, merge_runs
 from .spool import SpoolFile, files
@@ -35,15 +36,12 @@ class Ingestor:
     ``writes`` tells whether a host may still append; the file that it appends to is kept then.
     """
 
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, layout: Layout, writes: Callable[[str], bool]
-    ) -> None:
-        self._connection = connection
+    def __init__(self, database: Database, layout: Layout, writes: Callable[[str], bool]) -> None:
+        self._database = database
         self._layout = layout
         self._writes = writes
         self._parts_only: set[str] = set()  # runs of which parts came before the run itself
-        rows = connection.execute("SELECT file, position FROM data.spool_offsets").fetchall()
-        self._positions: dict[str, int] = dict(rows)
+        self._positions: dict[str, int] | None = None  # None: the database has to be asked
 
     def ingest(self) -> set[str]:
         """Store every whole line that the spool holds now; return the hosts that had some.
@@ -51,13 +49,21 @@ class Ingestor:
         Raises :class:`duckdb.Error` if the database refuses whatever it is given, a full disk for
         one; nothing is lost then and the next call begins where this one stopped.
         """
+        positions, self._positions = self._positions, None
+        if positions is None:
+            # After an error only the database knows what it has committed.
+            rows = self._database.connection.execute(
+                "SELECT file, position FROM data.spool_offsets"
+            ).fetchall()
+            positions = dict(rows)
         found = files(self._layout.spool)
-        hosts = {file.host_id for file in found if self._ingest_file(file)}
-        self._tidy(found)
+        hosts = {file.host_id for file in found if self._ingest_file(file, positions)}
+        self._tidy(found, positions)
+        self._positions = positions
         return hosts
 
-    def _ingest_file(self, file: SpoolFile) -> bool:
-        position = start = self._positions.get(file.name, 0)
+    def _ingest_file(self, file: SpoolFile, positions: dict[str, int]) -> bool:
+        position = start = positions.get(file.name, 0)
         if os.stat(file.path).st_size <= position:
             return False
         while data := file.read(position, _READ):
@@ -65,6 +71,7 @@ class Ingestor:
             lines.pop()
             self._store(file, position, lines)
             position += len(data)
+            positions[file.name] = position
         return position > start
 
     def _store(self, file: SpoolFile, position: int, lines: Sequence[bytes]) -> None:
@@ -98,7 +105,7 @@ class Ingestor:
                     errors.append(_error_row(file, line, str(error)))
             if count % _BREATH == 0:
                 time.sleep(0)
-        connection = self._connection
+        connection = self._database.connection
         connection.execute("BEGIN")
         try:
             orphans = self._apply(batch, file.host_id)
@@ -110,12 +117,11 @@ class Ingestor:
         except BaseException:
             _roll_back(connection)
             raise
-        self._positions[file.name] = end
         self._parts_only = orphans
 
     def _apply(self, batch: Batch, host_id: str) -> set[str]:
         """Write the rows of ``batch``; return the runs of which only parts are known."""
-        connection = self._connection
+        connection = self._database.connection
         known = self._known(batch.runs) if batch.runs else {}
         updates = [merge_runs(known[key], row) for key, row in batch.runs.items() if key in known]
         inserts = [row for key, row in batch.runs.items() if key not in known]
@@ -138,7 +144,7 @@ class Ingestor:
 
     def _known(self, runs: Iterable[str]) -> dict[str, Row]:
         columns = ", ".join(f'"{column}"' for column in RUN_COLUMNS)
-        rows = self._connection.execute(
+        rows = self._database.connection.execute(
             f"SELECT {columns} FROM data.runs WHERE run_id IN (SELECT unnest(?::VARCHAR[]))",
             [list(runs)],
         ).fetchall()
@@ -157,32 +163,32 @@ class Ingestor:
             return
         names = ", ".join(("run_id", *columns))
         lists = ", ".join(["unnest(?)"] * (len(columns) + 1))
-        self._connection.execute(
+        self._database.connection.execute(
             f"DELETE FROM {table} WHERE ({names}) IN (SELECT {lists})",
             [list(values) for values in zip(*old, strict=True)],
         )
 
-    def _tidy(self, found: Sequence[SpoolFile]) -> None:
+    def _tidy(self, found: Sequence[SpoolFile], positions: dict[str, int]) -> None:
         """Delete the files that are in the database as a whole and that nobody writes to."""
         last = {file.host_id: file for file in found}
         for file in found:
             finished = file is not last[file.host_id] or not self._writes(file.host_id)
             if not finished:
                 continue
-            position = self._positions.get(file.name, 0)
+            position = positions.get(file.name, 0)
             torn = file.tail(position)
             if b"\n" in torn:
                 continue  # it grew since; the next round takes it
             if torn:
                 self._store(file, position, [torn])
             file.path.unlink(missing_ok=True)
-        gone = self._positions.keys() - {file.name for file in files(self._layout.spool)}
+        gone = positions.keys() - {file.name for file in files(self._layout.spool)}
         if gone:
-            self._connection.execute(
+            self._database.connection.execute(
                 "DELETE FROM data.spool_offsets WHERE file IN (SELECT unnest(?))", [list(gone)]
             )
             for name in gone:
-                del self._positions[name]
+                del positions[name]
 
 
 def _append(connection: duckdb.DuckDBPyConnection, table: str, rows: Iterable[Row]) -> None:

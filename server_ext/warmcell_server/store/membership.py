@@ -75,14 +75,16 @@ class Membership:
         """Whether the database file is open in this process."""
         return isinstance(self._backend, Owner)
 
-    def start(self) -> None:
-        """Show that this host lives; own the store or join its owner.
-
-        Raises :class:`StoreTooNew` and other :class:`StoreError`.
-        """
+    def appear(self) -> None:
+        """Show that this host lives. This comes before its spool: a spool of a host that is not
+        known to live is taken in and deleted."""
         host_id = self._card.host_id
         if not self._host_lock.take(msgspec.json.encode(self._card), patience=1.0):
             raise StoreError(f"Another process uses the host id {host_id!r}.")
+
+    def start(self) -> None:
+        """Own the store or join its owner. Raises :class:`StoreTooNew` and other
+        :class:`StoreError`; this host is gone then."""
         try:
             self._settle()
         except BaseException:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -13,7 +12,7 @@ import msgspec
 from warmcell.errors import StoreError, StoreFull
 
 from . import operations as op
-from .database import connect, failure
+from .database import Database, failure
 from .files import Layout
 from .ingest import Ingestor
 from .locks import is_held
@@ -48,12 +47,9 @@ class Owner:
         self._host_id = host_id
         self._labels: dict[str, str] = {}
         self._spooling = True
-        self._connection = connect(layout)
-        self._root = self._connection.cursor()  # readers' cursors come from it
-        self._lock = threading.Lock()
-        self._running: set[duckdb.DuckDBPyConnection] = set()
-        ingestor = Ingestor(self._connection, layout, self._may_write)
-        self._writer = Writer(self._connection, ingestor, ingested)
+        self._database = Database(layout)
+        ingestor = Ingestor(self._database, layout, self._may_write)
+        self._writer = Writer(self._database, ingestor, ingested)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="warmcell-reader")
         self._closed = False
         self.sweep()
@@ -118,14 +114,11 @@ class Owner:
         self._closed = True
         self._spooling = False
         ended = self._writer.close(timeout)
-        with self._lock:
-            for cursor in self._running:
-                cursor.interrupt()
+        self._database.interrupt()
         self._readers.shutdown(wait=True, cancel_futures=True)
         if ended:
             # Else the writer still works on it; the process's end closes it, the spool has all.
-            self._root.close()
-            self._connection.close()
+            self._database.close()
 
     def _may_write(self, host_id: str) -> bool:
         """Tell whether a host may still append to its spool."""
@@ -141,22 +134,25 @@ class Owner:
 
     def _run(self, fresh: Future[None], function: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         try:
+            return self._try(fresh, function)
+        except StoreError:
+            if not self._database.broken or self._closed:
+                raise
+        # The writer opens it anew before it ingests.
+        return self._try(self._writer.ingest(), function)
+
+    def _try(self, fresh: Future[None], function: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        try:
             fresh.result(PATIENCE)
         except StoreFull:
             pass  # what is in the database can still be read
         except TimeoutError as error:
             raise StoreError("The store did not take in its spool in time.") from error
-        cursor = self._root.cursor()
-        with self._lock:
-            self._running.add(cursor)
         try:
-            return function(cursor)
+            with self._database.cursor() as cursor:
+                return function(cursor)
         except duckdb.Error as error:
             raise failure(error, "The store cannot be read") from error
-        finally:
-            with self._lock:
-                self._running.discard(cursor)
-            cursor.close()
 
     def _deployments(self, cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
         found = list_deployments(cursor)

@@ -119,6 +119,8 @@ class PeerServer:
                 break  # of another version: it is better off without us
             if isinstance(message, Hello):
                 host_id = message.host_id
+                # Something may have been taken between its joining and its being known here.
+                peer.send(Taken(["*"]))
             elif isinstance(message, Spooled):
                 with self._lock:
                     self._asked[peer] = host_id
@@ -146,7 +148,8 @@ class PeerServer:
         try:
             future = self._perform(message.operation)
         except errors.StoreError as error:
-            peer.send(as_fault(message.ask, error))
+            if not self._closing:
+                peer.send(as_fault(message.ask, error))
             return
         future.add_done_callback(done)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from warmcell.errors import StoreError, StoreFull
 from warmcell.ids import now
 
-__all__ = ["Spool", "SpoolFile", "files"]
+__all__ = ["Spool", "SpoolFile", "check_host_id", "files"]
 
 ROTATE_AT = 1 << 20  # small, so that a full disk does not hold much that is ingested already
 _PROBE = b"\n" * (64 << 10)  # blank lines; more than the tail of a block that is already there
@@ -25,12 +25,16 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NAME = re.compile(r"(?P<host>[A-Za-z0-9_-]+)-(?P<number>[0-9]+)\.jsonl")
 
 
+def check_host_id(host_id: str) -> None:
+    """Raise :class:`StoreError` unless ``host_id`` can be part of a file's name."""
+    if not _NAME.fullmatch(f"{host_id}-0.jsonl"):
+        raise StoreError(f"The host id {host_id!r} may hold letters, digits, - and _ only.")
+
+
 class Spool:
     """The end of a host's spool where lines are added. Any thread may call."""
 
     def __init__(self, folder: Path, host_id: str) -> None:
-        if not _NAME.fullmatch(f"{host_id}-0.jsonl"):
-            raise StoreError(f"The host id {host_id!r} may hold letters, digits, - and _ only.")
         self.host_id = host_id
         self.full = False
         self._folder = folder

@@ -13,7 +13,7 @@ import duckdb
 
 from warmcell.errors import StoreError
 
-from .database import failure
+from .database import Database, failure
 from .ingest import Ingestor
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ RETRY = 1.0  # seconds until a full disk is tried again
 
 
 class Writer:
-    """Owns the write connection. ``wake``, ``submit`` and ``close`` may be called by any thread.
+    """Changes the database. ``wake``, ``submit`` and ``close`` may be called by any thread.
 
     ``ingested`` is called on the writer thread after each look at the spool, with the hosts whose
     records are now readable.
@@ -36,11 +36,11 @@ class Writer:
 
     def __init__(
         self,
-        connection: DuckDBPyConnection,
+        database: Database,
         ingestor: Ingestor,
         ingested: Callable[[set[str]], None],
     ) -> None:
-        self._connection = connection
+        self._database = database
         self._ingestor = ingestor
         self._ingested = ingested
         self._changed = threading.Condition()
@@ -104,8 +104,13 @@ class Writer:
 
     def _ingest(self) -> StoreError | None:
         try:
+            if self._database.broken:
+                self._database.mend()
             hosts = self._ingestor.ingest()
+        except StoreError as error:
+            return error
         except duckdb.Error as error:
+            self._database.notice(error)
             return failure(error, "The store cannot be written")
         except OSError as error:
             return StoreError(f"The spool cannot be read: {error}.")
@@ -126,12 +131,13 @@ class Writer:
         if job is None:
             future.set_result(None)
             return
-        connection = self._connection
         try:
+            connection = self._database.connection
             connection.execute("BEGIN")
             result = job(connection)
             connection.execute("COMMIT")
         except duckdb.Error as error:
+            self._database.notice(error)
             self._roll_back()
             future.set_exception(failure(error, "The store cannot be written"))
         except BaseException as error:
@@ -143,6 +149,6 @@ class Writer:
 
     def _roll_back(self) -> None:
         try:
-            self._connection.execute("ROLLBACK")
-        except duckdb.Error:
+            self._database.connection.execute("ROLLBACK")
+        except (duckdb.Error, StoreError):
             return  # no transaction is open

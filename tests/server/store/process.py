@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import threading
@@ -32,7 +33,7 @@ class Calls:
                 pipeline="churn",
                 status=status,  # type: ignore[arg-type]
                 created_at=now(),
-                outputs=msgspec.Raw(json.dumps("x" * size).encode()),
+                outputs=msgspec.Raw(json.dumps(os.urandom(size // 2).hex()).encode()),
             )
             self.store.append(RunEntry(record))
             acknowledged.append(record.run_id)
@@ -68,6 +69,17 @@ class Calls:
             return f"{type(error).__name__}: {error}"
         return "claimed"
 
+    def flush(self) -> str:
+        """Wait until what is spooled is committed; return what happened."""
+        run = RunRecord(new_id(), "flushed", "succeeded", 0)
+        try:
+            future = self.store.append(RunEntry(run), durable=True)
+            assert future is not None
+            future.result(60)
+        except WarmcellError as error:
+            return f"{type(error).__name__}: {error}"
+        return "committed"
+
     def ids_in_the_end(self, count: int) -> list[str]:
         """Return the ids of all runs once there are ``count``, which a full disk may delay."""
         changed = threading.Event()
@@ -86,7 +98,7 @@ class Calls:
 
     def ids(self) -> list[str]:
         """Return the ids of all runs."""
-        runs = self.store.list_runs(limit=10_000).result(20)
+        runs = self.store.list_runs(limit=10_000, pipeline="churn").result(20)
         return [run["run_id"] for run in runs]
 
 

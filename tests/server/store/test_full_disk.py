@@ -59,3 +59,16 @@ def test_an_open_store_admits(store: Store) -> None:
     """Where nothing was refused, admission asks nobody."""
     store.append(entry())
     store.admit()
+
+
+def test_a_database_that_broke_on_a_full_disk_is_opened_anew(
+    start_process: Callable[..., StoreProcess],
+) -> None:
+    """A checkpoint without room makes DuckDB refuse everything, also once there is room. The
+    spool takes records meanwhile, and afterwards all of them are there, each once."""
+    process = start_process()
+    process.call("limit", 17_000_000)
+    acknowledged = process.call("append", 220, "succeeded", 200_000)
+    assert "full" in process.call("flush")
+    process.call("limit", -1)
+    assert sorted(process.call("ids_in_the_end", len(acknowledged))) == sorted(acknowledged)

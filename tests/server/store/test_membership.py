@@ -101,6 +101,22 @@ def test_a_joined_store_takes_over_when_the_owner_closes(
     assert third.get_run(records[1].run_id).result(WAIT)["status"] == "running"
 
 
+def test_a_joining_host_is_known_to_live_before_it_has_a_spool(
+    open_store: Callable[..., Store],
+) -> None:
+    """Else an owner that looks at that moment deletes the new spool as that of a dead host, and
+    what is appended to it is gone."""
+    first = open_store()
+    for _ in range(10):
+        reads = [first.list_runs(limit=1) for _ in range(5)]
+        second = open_store()
+        record = run()
+        second.append(entry(record))
+        assert first.get_run(record.run_id).result(WAIT)
+        assert all(read.result(WAIT) is not None for read in reads)
+        second.close()
+
+
 def test_operations_under_way_survive_the_owner(open_store: Callable[..., Store]) -> None:
     """What was asked of an owner that closes meanwhile is answered by the next one."""
     first, second = open_store(), open_store()
