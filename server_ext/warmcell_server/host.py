@@ -53,6 +53,13 @@ class Host:
         self.store = await asyncio.to_thread(
             Store.open, self.home, host_id=self.host_id, label=self.label, url=url
         )
+        try:
+            return await self._start()
+        except BaseException:
+            await asyncio.to_thread(self.store.close)
+            raise
+
+    async def _start(self) -> Path:
         for notice in self.store.notices:
             log.warning(notice)
         self.deployments = Deployments(self.store, self.host_id)
@@ -66,9 +73,10 @@ class Host:
             received=self._received,
             detached=self._detached,
         )
+        connection_file = await self.link.start()
         self.dispatcher.start()
         self._running = True
-        return await self.link.start()
+        return connection_file
 
     async def refresh(self) -> None:
         """Look again at what the store knows of deployments: other hosts may have changed it."""
