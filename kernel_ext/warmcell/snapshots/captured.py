@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -47,17 +48,18 @@ class Capture:
     def __init__(self, written: Written) -> None:
         self._stream = written.stream
         self._references = written.references
-        self._files = written.files
+        self._sources = {n: "".join(linecache.getlines(n)) for n in written.files}
         self.live = written.live
         survey = written.survey
         self._prints = [fingerprint(r) for r in written.references]
         self._owners: list[int] = []
         self.held: list[Held] = []
         refusals = self._list_held(written)
-        self.restorable = not refusals
         self.notes = notes_of(survey, written.held)
         self.notes += [n for n in refusals if n]
-        self.notes += leaks(self.live, survey, self._references)
+        leaking = leaks(self.live, survey, self._references)
+        self.notes += leaking
+        self.restorable = not refusals and not leaking
         self.digest = self._identity(survey.extra)
 
     def _list_held(self, written: Written) -> list[str]:
@@ -122,9 +124,10 @@ class Capture:
         """
         if not self.restorable:
             names = ", ".join(f"`{h.name}`" for h in self.held if not h.restorable)
-            return StoredForm(f"refused: {names} cannot be stored", digest=self.digest)
+            reason = f"{names or 'code that stays live'} cannot be stored"
+            return StoredForm(f"refused: {reason}", digest=self.digest)
         try:
-            form = stored.write(self._stream, self._references, self._files, self.digest, blobs)
+            form = stored.write(self._stream, self._references, self._sources, self.digest, blobs)
         except SnapshotError:
             raise
         except Exception as error:  # the objects' own code pickles them

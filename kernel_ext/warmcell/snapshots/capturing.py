@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy as copying
 import sys
+import threading
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from warmcell.errors import SnapshotError
@@ -17,6 +19,8 @@ from warmcell.snapshots.survey import Survey
 
 _ATTEMPTS = 60
 _RACES = 20
+_RECURSION = 15_000
+_STACK = 256 << 20
 
 
 class Written:
@@ -59,10 +63,11 @@ def take(
         if hasattr(type(target := survey.objects[key]), "__del__")
     }
     races = 0
+    write = writing.write
     for _ in range(_ATTEMPTS):
         pickler: writing.SnapshotPickler | None = None
         try:
-            stream, pickler = writing.write(survey, held)
+            stream, pickler = write(survey, held)
             owners = [place_of(survey, id(o)).variable for o in pickler.references]
             references = [
                 deep(o) if name in copied else _shared(o, survey)
@@ -74,6 +79,9 @@ def take(
         except writing.WriteError as error:
             if _is_race(error.cause) and races < _RACES:
                 races += 1
+                continue
+            if isinstance(error.cause, RecursionError) and write is writing.write:
+                write = _write_with_room
                 continue
             _hold(survey, held, error)
         except Exception as error:  # rebuilding runs the objects' own code
@@ -88,6 +96,22 @@ def take(
         "Too many objects of this pipeline refuse to be copied.",
         hint="Make the objects that hold connections or threads in `on_init`.",
     )
+
+
+def _write_with_room(
+    survey: Survey, held: dict[int, writing.Held]
+) -> tuple[bytes, writing.SnapshotPickler]:
+    """Write deeply nested objects: on a thread with a large stack and a higher recursion limit."""
+    limit, stack = sys.getrecursionlimit(), threading.stack_size()
+    try:
+        sys.setrecursionlimit(max(limit, _RECURSION))
+        threading.stack_size(_STACK)
+        pool = ThreadPoolExecutor(1, thread_name_prefix="warmcell-capture")
+        with pool:
+            return pool.submit(writing.write, survey, held).result()
+    finally:
+        threading.stack_size(stack)
+        sys.setrecursionlimit(limit)
 
 
 def _is_race(error: BaseException) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dis
 import enum
 import functools
-import marshal
 import pickle
 import types
 import typing
@@ -34,6 +33,7 @@ from warmcell.snapshots.kinds import (
     is_local_module,
     kind_of,
 )
+from warmcell.snapshots.plain import plain_hash
 from warmcell.snapshots.sentinels import Sentinels
 
 NODES = 2_000_000
@@ -65,10 +65,6 @@ _PYDANTIC_KEPT = frozenset({"__pydantic_fields__", "__pydantic_computed_fields__
 _OWN_NOISE = frozenset({"source", "doc"})  # of our own Step and Pipeline: where a cell stood
 
 
-class _Token(bytes):
-    """Bytes to hash as they are, on the work stack of a :class:`Hasher`."""
-
-
 class Hasher:
     """One running hash. ``size`` counts the bytes of data seen; ``exact`` turns False where an
     object could be told apart only by its identity in this process."""
@@ -87,9 +83,6 @@ class Hasher:
         stack: list[object] = [target]
         while stack:
             item = stack.pop()
-            if type(item) is _Token:
-                self._hash.update(item)
-                continue
             parts = self._parts(item)
             if parts:
                 stack.extend(reversed(parts))
@@ -134,7 +127,7 @@ class Hasher:
         if isinstance(item, type):
             return self._class(item)
         kind = kind_of(item)
-        if kind is Kind.ARRAY:
+        if kind is Kind.ARRAY and cls.__name__ == "ndarray":  # subclasses carry more than data
             return self._array(item)
         if kind is Kind.SHELL or cls in LOCKS or isinstance(item, weakref.ReferenceType):
             self._write(cls.__name__)
@@ -150,28 +143,25 @@ class Hasher:
             self._write(cls.__name__, repr(item).encode())
 
     def _items(self, item: Any) -> list[object] | None:
-        values = list(item)
-        if len(values) > _PLAIN_LENGTH and self._plain(item, values):
+        if len(item) > _PLAIN_LENGTH and self._plain(item):
             return None
+        values = list(item)
         self._write(type(item).__name__, str(len(values)).encode())
         return values
 
     def _mapping(self, item: dict[Any, Any]) -> list[object] | None:
-        pairs = list(item.items())
-        if len(pairs) > _PLAIN_LENGTH and self._plain(item, pairs):
+        if len(item) > _PLAIN_LENGTH and self._plain(item):
             return None
+        pairs = list(item.items())
         self._write("dict", str(len(pairs)).encode())
         return [part for pair in pairs for part in pair]
 
-    def _plain(self, item: Any, values: list[Any]) -> bool:
-        """Plain data at the speed of C. Version 2 writes no back references, so that the bytes do
-        not depend on who else holds the parts."""
-        if type(values[0]) not in (*ATOMS, tuple, list, dict):
+    def _plain(self, item: object) -> bool:
+        found = plain_hash(item)
+        if found is None:
             return False
-        try:
-            self._write("plain", marshal.dumps(item, 2))
-        except ValueError:
-            return False
+        self._write("plain", found[0])
+        self.size += found[1]
         return True
 
     def _set(self, item: Iterable[Any]) -> None:
@@ -190,8 +180,10 @@ class Hasher:
             self._write("fields", repr(array.dtype.descr).encode())
         if array.dtype.hasobject:
             values = array.ravel().tolist()
-            if len(values) <= _PLAIN_LENGTH or not self._plain(values, values):
+            if len(values) <= _PLAIN_LENGTH or not self._plain(values):
                 return [*values]
+            return None
+        if not array.nbytes:
             return None
         if not array.flags.c_contiguous:
             array = array.copy(order="C")

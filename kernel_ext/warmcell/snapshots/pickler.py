@@ -351,6 +351,8 @@ def is_small(container: Any) -> bool:
         if id(item) in seen:
             continue
         seen.add(id(item))
+        if total + getattr(item, "__len__", int)() > SMALL_NODES:
+            return False
         if isinstance(item, dict):
             parts: list[Any] = [*item.keys(), *item.values()]
         elif isinstance(item, Mapping):

@@ -12,7 +12,7 @@ import os
 import pickle
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +73,17 @@ def python_version() -> str:
 
 
 def write(
-    stream: bytes, references: Sequence[object], files: Sequence[str], digest: str, blobs: Path
+    stream: bytes,
+    references: Sequence[object],
+    sources: Mapping[str, str],
+    digest: str,
+    blobs: Path,
 ) -> StoredForm:
-    """Write a snapshot's blobs. Raises :class:`SnapshotError` where the disk refuses, and
-    whatever the referenced objects' own code raises while they are pickled."""
+    """Write a snapshot's blobs; ``sources`` are the texts of its files of code.
+
+    Raises :class:`SnapshotError` where the disk refuses, and whatever the referenced objects' own
+    code raises while they are pickled.
+    """
     buffers: list[Blob] = []
 
     def keep(buffer: pickle.PickleBuffer) -> bool:
@@ -92,16 +99,15 @@ def write(
     file = io.BytesIO()
     ReferencePickler(file, EMPTY, keep).dump(list(references))
     listed = file.getbuffer()
-    sources = {name: "".join(linecache.getlines(name)) for name in files}
     form = StoredForm(
         STORED,
         digest=digest,
         python=python_version(),
         code=put(stream, blobs),
         references=put(listed, blobs),
-        sources=put(json.dumps(sources).encode("utf-8", "surrogatepass"), blobs),
+        sources=put(json.dumps(dict(sources)).encode("utf-8", "surrogatepass"), blobs),
         buffers=buffers,
-        files=_shown(files, digest),
+        files=_shown(sources, digest),
     )
     form.signature = trust.sign(_statement(form, stream, listed))
     return form
@@ -120,7 +126,7 @@ def _statement(form: StoredForm, stream: Any, listed: Any) -> bytes:
     return json.dumps(parts).encode()
 
 
-def _shown(files: Sequence[str], digest: str) -> dict[str, str]:
+def _shown(files: Iterable[str], digest: str) -> dict[str, str]:
     """The names that code has in tracebacks of a restored snapshot."""
     shown: dict[str, str] = {}
     for number, name in enumerate(files, 1):

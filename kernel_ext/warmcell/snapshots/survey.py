@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import marshal
 import sys
 import types
 from collections import deque
@@ -30,6 +29,7 @@ from warmcell.snapshots.kinds import (
     is_own_variable,
     kind_of,
 )
+from warmcell.snapshots.plain import plain_hash
 
 BUDGET = 3_000_000
 _PLAIN_LENGTH = 1_000
@@ -38,6 +38,7 @@ _LEAVES = frozenset({Kind.VALUE, Kind.NAMED, Kind.FRAME, Kind.LOCK, Kind.SHELL, 
 _HOLDERS = frozenset(
     {"DataFrame", "Series", "BlockManager", "SingleBlockManager", "Signature", "Parameter"}
 )
+_EXACT = (dict, list, tuple, set, frozenset)
 # Values of these kinds may still hold notebook code.
 _OPEN_VALUES = (
     types.MethodType,
@@ -181,29 +182,18 @@ class Survey:
         return module is None or module.__name__ == "__main__" or is_local_module(module)
 
     def _container_edges(self, target: Any) -> Iterable[object]:
+        if not isinstance(target, dict | list | tuple | set | frozenset):
+            return gc.get_referents(target)
         if isinstance(target, dict):
             items: list[object] = [*target.keys(), *target.values()]
-        elif isinstance(target, list | tuple | set | frozenset):
-            items = list(target)
         else:
-            return gc.get_referents(target)
+            items = list(target)
         if len(items) > _PLAIN_LENGTH:
             if set(map(type, items)) <= ATOMS:
                 return ()
-            if len(items) > SMALL_NODES and self._is_plain(target):
+            if len(items) > SMALL_NODES and plain_hash(target) is not None:
                 return ()
-        if type(target) is not dict and isinstance(target, dict):
-            return gc.get_referents(target)
-        return items
-
-    def _is_plain(self, target: Any) -> bool:
-        """Whether nothing but plain data is inside. ``marshal`` refuses anything else at once and
-        is some fifty times as fast as a walk; its bytes also serve as the fingerprint."""
-        try:
-            marshal.dumps(target, 2)
-        except ValueError:
-            return False
-        return True
+        return items if type(target) in _EXACT else gc.get_referents(target)
 
     def _function_edges(self, function: types.FunctionType) -> Iterator[object]:
         home = home_of_function(function)

@@ -22,7 +22,7 @@ each = pytest.mark.parametrize("case", ALL, ids=lambda c: c.name)
 def _run(action: str, folder: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.kernel.snapshots.harness", action, str(folder)]
     keys = str(folder / "keys")
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "WARMCELL_KEY_DIR": keys}
+    environment = {**os.environ, "WARMCELL_KEY_DIR": keys}
     environment["PYTHONHASHSEED"] = "1" if action == "deploy" else "2"
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
