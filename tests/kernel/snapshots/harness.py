@@ -1,4 +1,4 @@
-"""Runs the cases in real processes: ``python -m tests.kernel.snapshots.harness deploy|restore DIR``.
+"""Runs the cases in real processes: ``python -m … .harness deploy|restore DIR``.
 
 The first process is a notebook: an IPython shell that runs each case's cells, captures ``step``,
 edits the notebook, and stores the snapshot *after* the edits. The second one is fresh: it finds

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from textwrap import dedent
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,19 @@ class Case:
     capture_first: bool = False
 
 
-def case(name: str, cells: str, edits: str = "", **options: object) -> Case:
-    """A case from text; ``---`` separates cells."""
-    return Case(
-        name,
-        tuple(c.strip("\n") for c in cells.split("---\n")),
-        tuple(c.strip("\n") for c in edits.split("---\n") if c.strip()),
-        **options,  # type: ignore[arg-type]
-    )
+def case(name: str, cells: str, edits: str = "", **options: Any) -> Case:
+    """A case from indented text; a line of ``---`` separates cells."""
+    for key in ("files", "edited_files"):
+        if key in options:
+            options[key] = {n: _text(t) + "\n" for n, t in options[key].items()}
+    if "call" in options:
+        options["call"] = _text(options["call"])
+    return Case(name, _cells(cells), _cells(edits), **options)
+
+
+def _cells(text: str) -> tuple[str, ...]:
+    return tuple(c.strip("\n") for c in _text(text).split("\n---\n") if c)
+
+
+def _text(text: str) -> str:
+    return dedent(text).strip("\n")
