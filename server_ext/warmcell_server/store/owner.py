@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -24,6 +25,8 @@ from .tables import add_snapshot, claim, lose_runs
 from .writer import Writer
 
 __all__ = ["Owner"]
+
+log = logging.getLogger("warmcell")
 
 T = TypeVar("T")
 
@@ -70,7 +73,9 @@ class Owner:
         def job(connection: duckdb.DuckDBPyConnection) -> int:
             return lose_runs(connection, self.alive, self._bury())
 
-        return self._writer.submit(job)
+        swept = self._writer.submit(job)
+        swept.add_done_callback(_log_failure)
+        return swept
 
     def perform(self, operation: op.Operation) -> Future[Any]:
         """Do what ``operation`` says; the result is made of JSON's own types."""
@@ -174,3 +179,9 @@ class Owner:
             self._labels[host_id] = f"{label}, process {card.get('pid', 'unknown')}"
             path.unlink(missing_ok=True)
         return self._labels
+
+
+def _log_failure(swept: Future[int]) -> None:
+    error = swept.exception()
+    if error is not None:
+        log.warning("Runs of hosts that ended could not be marked as lost: %s", error)
