@@ -40,9 +40,13 @@ class Analysis:
     definition: Definition | None = None
     names: Names | None = None
 
-    def holds(self, function: Callable[..., Any]) -> bool:
-        """Whether the names still mean what they meant."""
-        return all(lookup(function, name) is value for name, value in self.resolved.items())
+    def holds(self, function: Any) -> bool:
+        """Whether the names still mean what they meant. On the path of every run."""
+        scope = function.__globals__
+        for name, value in self.resolved.items():
+            if scope.get(name) is not value and lookup(function, name) is not value:
+                return False
+        return True
 
 
 def analyse(function: Callable[..., Any], text: str) -> Analysis:

@@ -106,42 +106,22 @@ class Execution:
 
     # -- what happens --
 
+    def began(self, node: Node, started: int) -> None:
+        """A step starts."""
+        self.running[node.index] = (node, started)
+        if self.listener is not None:
+            self._tell(node, "running", started)
+
     def succeeded(self, node: Node, started: int, value: Any, attempts: int = 1) -> None:
         """A step ended well."""
         ended = now()
-        self.running.pop(node.index, None)
         if self.keep:
-            outputs = node.step.outputs
-            try:
-                if len(outputs) == 1:
-                    self.artifacts.append(_describe()(node.name, outputs[0].name, value))
-                else:
-                    for output, part in zip(outputs, value or (), strict=False):
-                        self.artifacts.append(_describe()(node.name, output.name, part))
-            except Exception as error:
-                # A value whose own code fails while it is looked at must not fail its run.
-                self.log("log", f"An output of `{node.name}` cannot be described: {error!r}\n")
-            self.steps.append(
-                StepRecord(
-                    node.name,
-                    node.index,
-                    "succeeded",
-                    started,
-                    ended,
-                    attempts,
-                    node.names,
-                    node.inputs,
-                )
-            )
-        if self.listener is not None:
-            self.event("step", step=node.name, index=node.index, status="succeeded",
-                       started_at=started, finished_at=ended)  # fmt: skip
+            self._describe_outputs(node, value)
+        self._record(node, "succeeded", started, ended, attempts)
 
-    def ended(
-        self, node: Node, started: int, error: BaseException, attempts: int = 1
-    ) -> StepStatus:
-        """A step ended otherwise; returns how."""
-        self.running.pop(node.index, None)
+    def ended(self, node: Node, started: int, error: BaseException, attempts: int = 1) -> None:
+        """A step ended otherwise."""
+        ended = now()
         self.at = node.name
         status: StepStatus = "failed"
         info: ErrorInfo | None = None
@@ -153,50 +133,38 @@ class Execution:
             info = error_info(error, node.name)
             if self.failure is None:
                 self.failure, self.failed_step = error, node.name
-        ended = now()
-        if self.keep:
-            self.steps.append(
-                StepRecord(
-                    node.name,
-                    node.index,
-                    status,
-                    started,
-                    ended,
-                    attempts,
-                    node.names,
-                    node.inputs,
-                    info,
-                )
-            )
-        if self.listener is not None:
-            self.event("step", step=node.name, index=node.index, status=status,
-                       started_at=started, finished_at=ended)  # fmt: skip
-        return status
+        self._record(node, status, started, ended, attempts, info)
 
     def skipped(self, node: Node) -> None:
         """A step was not started, because of what happened before it."""
-        if self.keep:
-            self.steps.append(
-                StepRecord(
-                    node.name,
-                    node.index,
-                    "skipped",
-                    None,
-                    None,
-                    0,
-                    node.names,
-                    node.inputs,
-                )
-            )
-        if self.listener is not None:
-            self.event("step", step=node.name, index=node.index, status="skipped")
+        self._record(node, "skipped", None, None, 0)
 
-    def began(self, node: Node, started: int) -> None:
-        """A step starts."""
-        self.running[node.index] = (node, started)
+    def _record(
+        self,
+        node: Node,
+        status: StepStatus,
+        started: int | None,
+        ended: int | None,
+        attempts: int,
+        error: ErrorInfo | None = None,
+    ) -> None:
+        self.running.pop(node.index, None)
+        if self.keep:
+            self.steps.append(_step(node, status, started, ended, attempts, error))
         if self.listener is not None:
-            self.event("step", step=node.name, index=node.index, status="running",
-                       started_at=started)  # fmt: skip
+            self._tell(node, status, started, ended)
+
+    def _describe_outputs(self, node: Node, value: Any) -> None:
+        outputs = node.step.outputs
+        try:
+            if len(outputs) == 1:
+                self.artifacts.append(_describe()(node.name, outputs[0].name, value))
+            elif outputs:
+                for output, part in zip(outputs, value, strict=True):
+                    self.artifacts.append(_describe()(node.name, output.name, part))
+        except Exception as error:
+            # A value whose own code fails while it is looked at must not fail its run.
+            self.log("log", f"An output of `{node.name}` cannot be described: {error!r}\n")
 
     def log(
         self, stream: str, text: str, step: str | None = None, level: str | None = None
@@ -221,6 +189,19 @@ class Execution:
         if self.listener is not None:
             self.listener({"kind": kind, "run_id": self.run_id, "time": now(), **fields})
 
+    def _tell(
+        self, node: Node, status: StepStatus, started: int | None, ended: int | None = None
+    ) -> None:
+        self.event(
+            "step",
+            step=node.name,
+            index=node.index,
+            status=status,
+            upstream=node.names,
+            started_at=started,
+            finished_at=ended,
+        )
+
     # -- what is known --
 
     def detail(self) -> RunDetail:
@@ -237,19 +218,21 @@ class Execution:
             self.logs[logs : self._taken[2]],
         )
         for node, started in list(self.running.values()):
-            new.steps.append(
-                StepRecord(
-                    node.name,
-                    node.index,
-                    "running",
-                    started,
-                    None,
-                    1,
-                    node.names,
-                    node.inputs,
-                )
-            )
+            new.steps.append(_step(node, "running", started, None, 1))
         return new
+
+
+def _step(
+    node: Node,
+    status: StepStatus,
+    started: int | None,
+    ended: int | None,
+    attempts: int,
+    error: ErrorInfo | None = None,
+) -> StepRecord:
+    return StepRecord(
+        node.name, node.index, status, started, ended, attempts, node.names, node.inputs, error
+    )
 
 
 def check_outputs(step: Step, name: str, value: Any) -> None:

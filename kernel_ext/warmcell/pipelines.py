@@ -242,8 +242,13 @@ class Pipeline:
 
     @property
     def steps(self) -> list[Step]:
-        """The steps that the body names."""
-        return list(self.plan().analysis.steps)
+        """The steps that the body names, where the graph is known in its order."""
+        plan = self.plan()
+        known = plan.analysis.steps
+        if plan.graph is None:
+            return list(known)
+        order = {id(node.step): node.index for node in reversed(plan.graph.nodes)}
+        return sorted(known, key=lambda step: order.get(id(step), len(order)))
 
     @property
     def outputs(self) -> tuple[OutputSpec, ...]:
@@ -286,6 +291,20 @@ class Pipeline:
 
     def __repr__(self) -> str:
         return f"<pipeline {self.name}{self.inputs}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """The graph where there is one to draw; static, so that a saved notebook stays true."""
+        try:
+            plan = self.plan()
+        except DefinitionError as error:
+            return {"text/plain": f"{self!r}\n{error}"}
+        if plan.graph is None:
+            why = plan.analysis.reason or "its graph follows the inputs"
+            return {"text/plain": f"{self!r} ({plan.analysis.mode}: {why})"}
+        from warmcell_widgets.render import graph_svg
+
+        names = " -> ".join(node.name for node in plan.graph.nodes)
+        return {"text/plain": f"{self!r}: {names}", "text/html": graph_svg(plan.graph)}
 
 
 @overload

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -57,11 +58,16 @@ class Run:
     JSON form. Times are aware datetimes.
     """
 
-    def __init__(self, described: Mapping[str, Any], outputs: Mapping[str, Any] | None = None):
-        self._described = dict(described)
-        self._outputs = dict(outputs) if outputs is not None else None
+    def __init__(self, described: Mapping[str, Any] | Callable[[], dict[str, Any]]) -> None:
+        self._source = described
+        self._outputs: dict[str, Any] | None = None
         self._value: Any = None
         self.shown = False  # live, in the output of the cell that started it
+
+    @cached_property
+    def _described(self) -> dict[str, Any]:
+        # Made when someone looks: most runs of a loop are never looked at.
+        return self._source() if callable(self._source) else dict(self._source)
 
     @classmethod
     def from_json(cls, described: Mapping[str, Any]) -> Run:
@@ -71,8 +77,8 @@ class Run:
     @classmethod
     def from_outcome(cls, record: RunRecord, outcome: Outcome) -> Run:
         """Make a run of one that just ended in this kernel."""
-        run = cls(_json(record, outcome.detail), outcome.outputs)
-        run._value = outcome.value
+        run = cls(partial(_json, record, outcome.detail))
+        run._outputs, run._value = outcome.outputs, outcome.value
         return run
 
     @property

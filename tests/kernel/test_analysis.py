@@ -245,7 +245,11 @@ def nested(x):
 
 
 def with_lambda(x):
-    return [double(y) for y in range(x)]
+    return list(map(lambda y: double(y), range(x)))  # noqa: C417
+
+
+def as_argument(x):
+    return list(map(double, range(x)))
 
 
 def walrus(x):
@@ -305,7 +309,7 @@ def test_bodies_that_need_values_are_eager(body: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [*PLANNED, *TRACED, *EAGER, calls_helper], ids=lambda f: f.__name__
+    "body", [*PLANNED, *TRACED, *EAGER, calls_helper, as_argument], ids=lambda f: f.__name__
 )
 def test_a_run_returns_what_the_plain_body_returns(body: Callable[..., Any]) -> None:
     """Outside a run steps are plain functions: that is the truth to compare with."""
