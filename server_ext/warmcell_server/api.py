@@ -37,7 +37,18 @@ log = logging.getLogger("warmcell.api")
 LONGEST_WAIT = 30.0
 CHANGE_INTERVAL = 0.25  # seconds between two answers about changes, at least
 RUN_FILTERS = frozenset(
-    {"limit", "before", "pipeline", "deployment", "snapshot", "status", "trigger", "since", "until"}
+    {
+        "limit",
+        "before",
+        "pipeline",
+        "deployment",
+        "snapshot",
+        "status",
+        "trigger",
+        "since",
+        "until",
+        "text",
+    }
 )
 
 

@@ -64,9 +64,10 @@ class Ingestor:
 
     def _ingest_file(self, file: SpoolFile, positions: dict[str, int]) -> bool:
         position = start = positions.get(file.name, 0)
-        if os.stat(file.path).st_size <= position:
-            return False
-        while data := file.read(position, _READ):
+        # What is appended meanwhile is left to the next round: else nobody who waits for this one
+        # would ever be served while calls keep coming.
+        end = os.stat(file.path).st_size
+        while position < end and (data := file.read(position, min(_READ, end - position))):
             lines = data.split(b"\n")
             lines.pop()
             self._store(file, position, lines)
