@@ -80,7 +80,7 @@ def take(
             if _is_race(error.cause) and races < _RACES:
                 races += 1
                 continue
-            if isinstance(error.cause, RecursionError) and write is writing.write:
+            if _is_deep(error.cause) and write is writing.write:
                 write = _write_with_room
                 continue
             _hold(survey, held, error)
@@ -112,6 +112,10 @@ def _write_with_room(
     finally:
         threading.stack_size(stack)
         sys.setrecursionlimit(limit)
+
+
+def _is_deep(error: BaseException) -> bool:
+    return isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError)
 
 
 def _is_race(error: BaseException) -> bool:

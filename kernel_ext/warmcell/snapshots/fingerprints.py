@@ -61,6 +61,7 @@ _CLASS_NOISE = frozenset(
         "_abc_impl",
     }
 )
+_MODULE_NOISE = frozenset({"__file__", "__path__", "__doc__"})
 _PYDANTIC_KEPT = frozenset({"__pydantic_fields__", "__pydantic_computed_fields__"})
 _OWN_NOISE = frozenset({"source", "doc"})  # of our own Step and Pipeline: where a cell stood
 
@@ -245,7 +246,8 @@ class Hasher:
         if not is_local_module(module):
             return None
         state = codes.module_state(module)
-        return [part for name in sorted(state) for part in (name, state[name])]
+        names = sorted(state.keys() - _MODULE_NOISE)
+        return [part for name in names for part in (name, state[name])]
 
     def _class(self, cls: type) -> list[object] | None:
         if home_of_class(cls) == "installed" and (
@@ -277,6 +279,8 @@ class Hasher:
             self._write("name", f"{cls.__module__}.{named[1][1]}".encode())
             return None
         self._write("object", cls.__qualname__.encode())
+        if cls.__name__ == "TypeAdapter" and cls.__module__.startswith("pydantic."):
+            return [item._type, item._config]  # its compiled schema contains addresses
         own = cls.__module__.partition(".")[0] in OWN_PACKAGES
         if own and cls.__name__ == "Source":
             return None

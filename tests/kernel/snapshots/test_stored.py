@@ -1,0 +1,193 @@
+"""The stored form: content-addressed, private, signed, and refused when anything is off."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.kernel.shells import Notebook, notebook
+from warmcell.errors import SnapshotError
+from warmcell.snapshots import Capture, StoredForm, capture, restore, trust
+
+CELLS = (
+    "import numpy as np\nW = np.arange(100_000.0)\nV = np.ones(50_000)",
+    "def step(x):\n    return float(W[x]) + float(V[0]) / x",
+)
+
+
+@pytest.fixture(autouse=True)
+def own_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key of this test's own."""
+    monkeypatch.setenv(trust.KEY_FOLDER, str(tmp_path / "keys"))
+
+
+@pytest.fixture
+def nb() -> Iterator[Notebook]:
+    """A notebook with a step that uses two large arrays."""
+    with notebook() as cells:
+        for cell in CELLS:
+            cells(cell)
+        yield cells
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Path:
+    """An empty folder for blobs."""
+    folder = tmp_path / "blobs"
+    folder.mkdir()
+    return folder
+
+
+def take(nb: Notebook) -> Capture:
+    """Capture the notebook's ``step``."""
+    return capture({"step": nb["step"]}, namespace=nb.shell.user_ns)
+
+
+def test_blobs_are_private_and_shared_between_snapshots(nb: Notebook, blobs: Path) -> None:
+    """Files are readable by their owner only; a second snapshot of the same arrays adds only its
+    own code; no temporary file stays behind."""
+    first = take(nb).store(blobs)
+    names = {p.name for p in blobs.iterdir()}
+    assert names == {b.digest for b in first.blobs}
+    assert all(p.stat().st_mode & 0o777 == 0o600 for p in blobs.iterdir())
+    nb("def step(x): return W, V, 'second'")
+    second = take(nb).store(blobs)
+    assert second.buffers == first.buffers
+    assert {p.name for p in blobs.iterdir()} - names == {
+        b.digest for b in (second.code, second.sources) if b is not None
+    }
+
+
+def test_manifest_survives_json(nb: Notebook, blobs: Path) -> None:
+    """The manifest goes through JSON and restores from there."""
+    form = take(nb).store(blobs)
+    again = msgspec.json.decode(msgspec.json.encode(form), type=StoredForm)
+    assert again == form
+    assert restore(again, blobs)["step"](2) == 2.5  # type: ignore[operator]
+
+
+def test_restored_arrays_are_private_and_writable(nb: Notebook, blobs: Path) -> None:
+    """A restored array can be written, which changes neither the file nor another restore."""
+    nb("def step(x):\n    W[0] = x\n    return float(W[0]), float(W[1])")
+    form = take(nb).store(blobs)
+    one, two = restore(form, blobs), restore(form, blobs)
+    assert one["step"](9.0) == (9.0, 1.0)  # type: ignore[operator]
+    assert float(two["step"].__globals__["W"][0]) == 0.0  # type: ignore[attr-defined]
+
+
+def test_fresh_process_shows_the_cells_lines(nb: Notebook, blobs: Path, tmp_path: Path) -> None:
+    """A traceback in a fresh process names the snapshot and shows the line of the cell."""
+    form = take(nb).store(blobs)
+    (tmp_path / "form.json").write_bytes(msgspec.json.encode(form))
+    script = (
+        "import sys, pathlib, traceback, msgspec\n"
+        "from warmcell.snapshots import StoredForm, restore\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "form = msgspec.json.decode((folder / 'form.json').read_bytes(), type=StoredForm)\n"
+        "try:\n    restore(form, folder / 'blobs')['step'](0)\n"
+        "except ZeroDivisionError:\n    traceback.print_exc()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert f"of snapshot {form.digest[:8]}>" in done.stderr
+    assert "return float(W[x]) + float(V[0]) / x" in done.stderr
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_change_before_stored_is_said(nb: Notebook, blobs: Path) -> None:
+    """An array that changed between capture and writing makes the form say so, and it is not
+    restored."""
+    taken = take(nb)
+    nb("V[0] = 5")
+    form = taken.store(blobs)
+    assert form.status == "changed before stored: `V`"
+    with pytest.raises(SnapshotError, match="changed before stored"):
+        restore(form, blobs)
+
+
+def test_unsigned_is_not_loaded(nb: Notebook, blobs: Path) -> None:
+    """A manifest without a signature is refused before anything is unpickled."""
+    form = msgspec.structs.replace(take(nb).store(blobs), signature="")
+    with pytest.raises(SnapshotError, match="not signed"):
+        restore(form, blobs)
+
+
+def test_foreign_is_not_loaded(
+    nb: Notebook, blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another user's key signed is refused."""
+    form = take(nb).store(blobs)
+    monkeypatch.setenv(trust.KEY_FOLDER, str(tmp_path / "other"))
+    with pytest.raises(SnapshotError, match="somebody else"):
+        restore(form, blobs)
+
+
+@pytest.mark.parametrize("part", ["code", "references"])
+def test_swapped_code_is_not_loaded(nb: Notebook, blobs: Path, part: str) -> None:
+    """A manifest that points to other bytes than it was signed for is refused."""
+    from warmcell.snapshots.stored import put
+
+    form = take(nb).store(blobs)
+    evil = put(b"cos\nsystem\n(S'exit 1'\ntR.", blobs)
+    with pytest.raises(SnapshotError, match="somebody else"):
+        restore(msgspec.structs.replace(form, **{part: evil}), blobs)
+
+
+@pytest.mark.parametrize("part", ["code", "references", "buffers"])
+@pytest.mark.parametrize("damage", ["missing", "short"])
+def test_damaged_blobs(nb: Notebook, blobs: Path, part: str, damage: str) -> None:
+    """A blob that is missing or cut off is named."""
+    form = take(nb).store(blobs)
+    blob: Any = getattr(form, part)
+    path = blobs / (blob[0] if part == "buffers" else blob).digest
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(SnapshotError, match="missing or damaged"):
+        restore(form, blobs)
+
+
+def test_other_python_is_refused(nb: Notebook, blobs: Path) -> None:
+    """Code objects of another Python are not loaded; the message names both."""
+    form = msgspec.structs.replace(take(nb).store(blobs), python="cpython-3.99")
+    with pytest.raises(SnapshotError, match=r"cpython-3\.99, and this is cpython-3\."):
+        restore(form, blobs)
+
+
+def test_folder_that_cannot_be_written(nb: Notebook, tmp_path: Path) -> None:
+    """A disk that refuses is an error that names the folder."""
+    with pytest.raises(SnapshotError, match="nowhere"):
+        take(nb).store(tmp_path / "nowhere")
+
+
+def test_key_is_private_and_made_once(tmp_path: Path) -> None:
+    """The key file is readable by its owner only, and later calls find the same key."""
+    first = trust.key()
+    path = trust.key_file()
+    assert path.parent == tmp_path / "keys"
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o644)
+    assert trust.key() == first
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [p.name for p in path.parent.iterdir()] == ["snapshot.key"]
+
+
+def test_damaged_key_is_an_error() -> None:
+    """A key file of the wrong length is not used."""
+    trust.key()
+    trust.key_file().write_bytes(b"short")
+    with pytest.raises(SnapshotError, match="damaged"):
+        trust.key()
