@@ -52,7 +52,7 @@ class Capture:
         self.live = written.live
         survey = written.survey
         self._prints = [fingerprint(r) for r in written.references]
-        self._owners: list[int] = []
+        self._owners: list[int | None] = []
         self.held: list[Held] = []
         refusals = self._list_held(written)
         self.notes = notes_of(survey, written.held)
@@ -73,6 +73,9 @@ class Capture:
             if reason is not None:
                 refusals.append(_refusal(place, original, id(original) in written.held))
             owner = original if reason is not None else survey.objects.get(place.owner, original)
+            if reason is None and place.variable.startswith("__"):
+                self._owners.append(None)  # what a class made for itself is no news to its author
+                continue
             key = (place.name if reason is not None else place.variable, id(owner))
             if key not in index:
                 index[key] = len(self.held)
@@ -103,18 +106,14 @@ class Capture:
     def drift(self) -> list[Held]:
         """The entries of ``held`` that are shared with the notebook and have changed in place
         since the capture. Costs about 50 ms per GB."""
-        return [self.held[n] for n in sorted({self._owners[i] for i in self._changed()})]
-
-    def _changed(self) -> list[int]:
-        return [
-            number
-            for number, (reference, before) in enumerate(
-                zip(self._references, self._prints, strict=True)
-            )
-            if before.exact
-            and self.held[self._owners[number]].by == "reference"
-            and _now(reference) != before
-        ]
+        changed: set[int] = set()
+        triples = zip(self._owners, self._references, self._prints, strict=True)
+        for owner, reference, before in triples:
+            if owner is None or owner in changed or self.held[owner].by == "copy":
+                continue
+            if before.exact and _now(reference) != before:
+                changed.add(owner)
+        return [self.held[n] for n in sorted(changed)]
 
     def store(self, blobs: Path) -> StoredForm:
         """Write the stored form into the folder of blobs; meant for a background thread.

@@ -153,6 +153,10 @@ _OPAQUE_TYPES: tuple[type, ...] = (
     io.IOBase,
     memoryview,
 )
+# Our own definitions: a step over a library's function, and the options of any.
+_DEFINITIONS = frozenset(
+    {"warmcell.steps", "warmcell.pipelines", "warmcell.options", "warmcell.source"}
+)
 _OPAQUE_NAMES = frozenset(
     {
         ("_duckdb", "DuckDBPyConnection"),
@@ -304,7 +308,7 @@ def kind_of_type(cls: type) -> Kind:
             return Kind.ESTIMATOR
         if (module[:-1], name) in _OPAQUE_NAMES:
             return Kind.OPAQUE
-    if cls.__module__ == "typing":
+    if cls.__module__ == "typing" or cls.__module__ in _DEFINITIONS:
         return Kind.VALUE
     return Kind.OBJECT
 

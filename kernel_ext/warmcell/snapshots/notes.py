@@ -88,7 +88,7 @@ def _is_shell_call(value: Any, survey: Survey) -> bool:
 def _about_refusal(survey: Survey, key: int, refusal: Held) -> str:
     place = place_of(survey, key)
     inside = _functions_below(survey, key)
-    stays = f"its function `{inside}` stays live" if inside else "the code in it stays live"
+    stays = f"its function `{inside}` stays live" if inside else "it stays the notebook's own"
     return (
         f"`{place.name or type(refusal.target).__name__}`"
         f"{f', used by `{place.user}`,' if place.user else ''} cannot be copied "
