@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ def test_quickstart_by_hand(
 
     widget = lab.run_through("deploy-widget")
     widget.get_by_role("button", name="Deploy", exact=True).click()
-    url = f"{server.url}warmcell/screening/invoke"
-    widget.get_by_text(url).first.wait_for()
+    widget.get_by_text("serving").first.wait_for()
+    assert f"{server.url}warmcell/screening/invoke" in widget.inner_text()
     first = server.invoke("screening", {"sample": SAMPLE})
     assert first.status == 200, first.text
     assert first.json()["outputs"]["output"]["malignant"] is False
@@ -44,7 +45,13 @@ def test_quickstart_by_hand(
     assert lab.prompt("history") == prompt, "no cell was run again"
     row.click()
     for step in ("features", "score", "verdict"):
-        history.get_by_text(step, exact=True).first.wait_for()
+        history.locator(".wc-steps tr", has_text=step).first.wait_for()
+
+    lab.run("deploy-code")
+    if shutil.which("curl"):
+        assert '"malignant":false' in lab.run("curl").inner_text()
+    assert "'malignant': False" in lab.run("client").inner_text()
+    assert "succeeded" in lab.run("sql").inner_text()
 
     lab.run("edit")
     unchanged = server.invoke("screening", {"sample": SAMPLE}).json()
@@ -70,7 +77,7 @@ def test_history_lives_while_a_cell_runs(
         "spin": "while True:\n    sum(range(1000))",
     }
     made = v4.new_notebook(
-        cells=[{**v4.new_code_cell(text), "id": name} for name, text in cells.items()],
+        cells=[v4.new_code_cell(text, id=name) for name, text in cells.items()],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
     )
     path = tmp_path / "root" / "busy.ipynb"
@@ -79,8 +86,7 @@ def test_history_lives_while_a_cell_runs(
     server = start_server(application="jupyterlab")
     lab = LabNotebook(page, server, path)
     history = lab.run_through("history")
-    lab.cell("spin").locator(".jp-InputArea-prompt").first.click()
-    page.keyboard.press("Control+Enter")
+    lab.start("spin")
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="busy"]').wait_for()
     run_id = server.invoke("twice", {"x": 21}).json()["metadata"]["run_id"]
     history.locator(f'[data-run="{run_id}"]').wait_for()

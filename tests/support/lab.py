@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from playwright.sync_api import TimeoutError
 
 from tests.support.jupyter import JupyterServer
 
 RAN = re.compile(r"\[\d+\]:")
 CELL = ".jp-Notebook .jp-Cell"
+ACTIVE = ".jp-Notebook.jp-mod-commandMode .jp-Cell.jp-mod-active"
 
 
 class LabNotebook:
@@ -32,11 +34,23 @@ class LabNotebook:
 
     def run(self, name: str, timeout: float = 60.0) -> Any:
         """Run one cell with the keyboard and wait for its end; returns the cell."""
+        cell = self.start(name)
+        self.prompt(name, timeout)
+        failed = cell.locator('[data-mime-type="application/vnd.jupyter.stderr"]')
+        assert failed.count() == 0, failed.first.inner_text()
+        cell.evaluate(
+            "node => node.scrollIntoView({block: 'end'})"
+        )  # only what is in sight is drawn
+        return cell
+
+    def start(self, name: str) -> Any:
+        """Run one cell with the keyboard and return at once."""
         cell = self.cell(name)
         cell.scroll_into_view_if_needed()
         cell.locator(".jp-InputArea-prompt").first.click()
+        self.page.locator(f"{ACTIVE} >> nth=0").wait_for()
+        assert cell.evaluate("(node, active) => node.matches(active)", ACTIVE)
         self.page.keyboard.press("Control+Enter")
-        self.prompt(name, timeout)
         return cell
 
     def run_through(self, last: str) -> Any:
@@ -48,5 +62,8 @@ class LabNotebook:
     def prompt(self, name: str, timeout: float = 5.0) -> str:
         """The prompt of a cell that has run, such as ``[3]:``: it changes with every execution."""
         prompt = self.cell(name).locator(".jp-InputPrompt").filter(has_text=RAN)
-        prompt.wait_for(timeout=timeout * 1000)
+        try:
+            prompt.wait_for(timeout=timeout * 1000)
+        except TimeoutError as error:
+            raise AssertionError(f"not run: {self.cell(name).inner_text()}") from error
         return str(prompt.inner_text())
