@@ -38,9 +38,7 @@ class LabNotebook:
         self.prompt(name, timeout)
         failed = cell.locator('[data-mime-type="application/vnd.jupyter.stderr"]')
         assert failed.count() == 0, failed.first.inner_text()
-        cell.evaluate(
-            "node => node.scrollIntoView({block: 'end'})"
-        )  # only what is in sight is drawn
+        cell.evaluate("node => node.scrollIntoView({block: 'end'})")
         return cell
 
     def start(self, name: str) -> Any:
