@@ -49,8 +49,8 @@ class Analysis:
         return True
 
 
-def analyse(function: Callable[..., Any], text: str) -> Analysis:
-    """Analyse the body of ``function`` whose source is ``text``."""
+def analyse(function: Callable[..., Any], text: str, lineno: int = 1) -> Analysis:
+    """Analyse the body of ``function`` whose source is ``text``, which begins at ``lineno``."""
     code = getattr(function, "__code__", None)
     definition = definition_of(function, text)
     if code is None or definition is None:
@@ -64,7 +64,7 @@ def analyse(function: Callable[..., Any], text: str) -> Analysis:
         reading.body(definition.body)
         analysis.mode = "planned" if straight(reading, definition) else "traced"
     except Eager as eager:
-        line = getattr(eager.node, "lineno", definition.lineno)
+        line = getattr(eager.node, "lineno", definition.lineno) + lineno - 1
         analysis.reason = f"line {line}: {eager}"
     if analysis.mode != "eager":
         if twin is None or not same(twin, code):

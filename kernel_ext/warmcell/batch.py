@@ -58,8 +58,6 @@ def run(
     recorder: Recorder | None = None,
 ) -> Run:
     """Run ``pipeline`` and return how it ended; see :meth:`warmcell.pipelines.Pipeline.run`."""
-    from warmcell.artifacts import recorded
-
     plan = pipeline.plan()
     if recorder is None:
         recorder = find_recorder()
@@ -67,7 +65,7 @@ def run(
     token = CancelToken()
     record = RunRecord(
         new_id(), pipeline.name, "running", now(), trigger, run_name,
-        parameters=msgspec.Raw(recorded(arguments)),
+        parameters=_recorded(arguments),
     )  # fmt: skip
     record.started_at = record.created_at
     live = _live(pipeline.name, plan.graph)
@@ -75,24 +73,50 @@ def run(
         pipeline, arguments, run_id=record.run_id, token=token, run_name=run_name, echo=True,
         listener=live.update if live is not None else None,
     )  # fmt: skip
+    try:
+        outcome, ended = _tracked(execution, record, recorder, live)
+    except BaseException:
+        # An interrupt between our own lines: the record must not stay "running".
+        if record.status == "running":
+            record.status, record.finished_at = "cancelled", now()
+        _safely(recorder.finish, record, execution.take())
+        raise
+    return _checked(ended, outcome)
+
+
+def _tracked(
+    execution: Execution, record: RunRecord, recorder: Recorder, live: Any
+) -> tuple[Outcome, Run]:
+    """Execute, and keep ``recorder`` and the display up to date."""
     _safely(recorder.start, record)
-    recorder.watch(record.run_id, token)
+    recorder.watch(record.run_id, execution.token)
     reporter().add(execution, recorder)
     try:
-        outcome = execute(pipeline, arguments, run_id=record.run_id, execution=execution)
+        outcome = execute(
+            execution.pipeline, execution.arguments, run_id=record.run_id, execution=execution
+        )
     finally:
         reporter().remove(execution)
         recorder.unwatch(record.run_id)
-    record.status, record.error = outcome.status, outcome.error
+        if live is not None and sys.exc_info()[0] is not None:
+            live.done()
+    record.error = outcome.error
     record.started_at, record.finished_at = outcome.started_at, outcome.finished_at
+    record.status = outcome.status
     if outcome.status == "succeeded":
-        record.outputs = msgspec.Raw(recorded(outcome.outputs))
+        record.outputs = _recorded(outcome.outputs)
     ended = Run.from_outcome(record, outcome)
     if live is not None:
         live.done(ended)
         ended.shown = True
     _safely(recorder.finish, record, execution.take())
-    return _checked(ended, outcome)
+    return outcome, ended
+
+
+def _recorded(values: Mapping[str, Any]) -> msgspec.Raw:
+    from warmcell.artifacts import recorded
+
+    return msgspec.Raw(recorded(values))
 
 
 def _safely(call: Any, *arguments: Any) -> None:

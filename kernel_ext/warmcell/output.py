@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TextIO
 
+from warmcell import figures
 from warmcell.context import Scope, current
 
 __all__ = ["flush", "install", "installed", "uninstall"]
@@ -167,6 +168,7 @@ def uninstall() -> None:
     with _lock:
         if _installed is not None:
             _installed.take_back()
+            figures.restore()
             _installed = None
 
 

@@ -175,7 +175,7 @@ class Pipeline:
         return plan
 
     def _planned(self) -> Plan:
-        analysis = analyse(self.function, self.source.text)
+        analysis = analyse(self.function, self.source.text, self.source.lineno)
         self._check(analysis)
         shape = self._shape(analysis)
         plan = Plan(analysis, shape)
@@ -211,20 +211,20 @@ class Pipeline:
         """What is certain to fail is an error before anything runs."""
         if analysis.definition is None:
             return
-        place = self.source.place
+        place, above = self.source.place, self.source.lineno - 1
         early = used_before_made(analysis.definition)
         if early is not None:
             raise GraphError(
-                f"Pipeline `{self.name}` ({place}, line {early.lineno}) uses `{early.id}` before "
-                "the step that makes it: the steps wait for each other.",
+                f"Pipeline `{self.name}` ({place}, line {above + early.lineno}) uses "
+                f"`{early.id}` before the step that makes it: the steps wait for each other.",
                 hint="A step can only take results of steps before it.",
             )
         for name in unknown_calls(self.function, analysis.definition):
             scope = getattr(self.function, "__globals__", {})
             known = [key for key, value in scope.items() if isinstance(value, Step)]
             raise DefinitionError(
-                f"Pipeline `{self.name}` ({place}, line {name.lineno}) calls `{name.id}`, which "
-                "is not defined.",
+                f"Pipeline `{self.name}` ({place}, line {above + name.lineno}) calls "
+                f"`{name.id}`, which is not defined.",
                 hint=close_match(name.id, known) or "Run the cell that defines this step first.",
             )
 
