@@ -23,7 +23,7 @@ __all__ = ["Writer"]
 
 T = TypeVar("T")
 
-INTERVAL = 0.25  # seconds from the first spooled line to its batch
+INTERVAL = 2.0  # seconds from the first spooled line to its batch, unless somebody reads before
 RETRY = 1.0  # seconds until a full disk is tried again
 
 
