@@ -11,7 +11,9 @@ from typing import Any
 
 from warmcell.errors import SnapshotError
 from warmcell.snapshots import pickler as writing
-from warmcell.snapshots.kinds import Kind
+from warmcell.snapshots.kinds import (
+    Kind,
+)
 from warmcell.snapshots.loader import Loader
 from warmcell.snapshots.paths import place_of
 from warmcell.snapshots.rebuild import RebuildError

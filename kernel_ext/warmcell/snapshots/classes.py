@@ -14,7 +14,12 @@ from cloudpickle import cloudpickle as private
 
 from warmcell.snapshots import code as codes
 from warmcell.snapshots import rebuild
-from warmcell.snapshots.kinds import has_reducer, home_of_class
+from warmcell.snapshots.homes import (
+    home_of_class,
+)
+from warmcell.snapshots.kinds import (
+    has_reducer,
+)
 from warmcell.snapshots.survey import Survey
 
 _PAYLOADS: dict[type, Any] = {

@@ -14,7 +14,10 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from warmcell.snapshots.kinds import is_local_file, is_local_module
+from warmcell.snapshots.homes import (
+    is_local_file,
+    is_local_module,
+)
 
 _LOADS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
 _STORES = frozenset({"STORE_GLOBAL", "DELETE_GLOBAL"})

@@ -12,7 +12,9 @@ from typing import Any
 
 from warmcell.errors import SnapshotError
 from warmcell.snapshots.code import absolute_name
-from warmcell.snapshots.kinds import NOTEBOOK
+from warmcell.snapshots.homes import (
+    NOTEBOOK,
+)
 
 
 class Loader(pickle.Unpickler):

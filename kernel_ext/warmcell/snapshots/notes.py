@@ -7,7 +7,13 @@ import types
 from typing import Any
 
 from warmcell.snapshots import code as codes
-from warmcell.snapshots.kinds import Kind, home_of_function, is_code
+from warmcell.snapshots.homes import (
+    home_of_function,
+    is_code,
+)
+from warmcell.snapshots.kinds import (
+    Kind,
+)
 from warmcell.snapshots.paths import place_of
 from warmcell.snapshots.pickler import Held
 from warmcell.snapshots.survey import Survey

@@ -9,36 +9,33 @@ from __future__ import annotations
 import functools
 import io
 import pickle
-import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import cloudpickle
 from cloudpickle import cloudpickle as private
 
-from warmcell.snapshots import classes, rebuild, sentinels
+from warmcell.snapshots import classes, functions, rebuild, sentinels
 from warmcell.snapshots import code as codes
-from warmcell.snapshots.kinds import (
-    ATOMS,
-    CONTAINERS,
-    LOCKS,
-    SMALL_BYTES,
-    SMALL_NODES,
-    TYPE_VARIABLES,
-    Kind,
+from warmcell.snapshots.homes import (
     environment_folders,
-    home_of_function,
     home_of_namespace,
     importable,
     is_code,
-    is_own_variable,
 )
+from warmcell.snapshots.kinds import (
+    ATOMS,
+    LOCKS,
+    SMALL_BYTES,
+    TYPE_VARIABLES,
+    Kind,
+)
+from warmcell.snapshots.plain import is_small
 from warmcell.snapshots.survey import Survey
 
 _CACHE_TYPE = type(functools.lru_cache(lambda: None))
-_DISPATCH: Any = functools.singledispatch(lambda _: None)
 _MODULE_NAMES = ("__name__", "__package__", "__file__", "__path__", "__doc__")
 
 
@@ -165,20 +162,21 @@ class SnapshotPickler(cloudpickle.Pickler):
         if issubclass(cls, type):
             return self._reduce_class(target)
         if cls is types.FunctionType:
-            return self._reduce_function(target)
+            self._space(target.__globals__)
+            return functions.reduce_function(target, self.survey)
         if cls is types.CellType:
-            return self._reduce_cell(target)
+            return functions.reduce_cell(target, self.survey)
         if cls is types.CodeType:
             return self._reduce_code(target)
         if cls is _CACHE_TYPE:
-            return self._reduce_cache(target)
+            return functions.reduce_cache(target)
         if cls is types.ModuleType:
             return (rebuild.loaded_module, (target.__name__,))
         if cls is functools.cached_property:
             state = {k: v for k, v in vars(target).items() if k not in ("func", "lock")}
             return (rebuild.cached_property, (target.func,), state)
         if cls in TYPE_VARIABLES:
-            return self._reduce_variable(target)
+            return functions.reduce_variable(target)
         if cls in LOCKS:
             return (rebuild.lock if cls is LOCKS[0] else rebuild.rlock, ())
         if self.survey.kind(target) is Kind.SHELL:
@@ -190,22 +188,6 @@ class SnapshotPickler(cloudpickle.Pickler):
             return named
         return NotImplemented
 
-    def _reduce_variable(self, variable: Any) -> Any:
-        if not is_own_variable(variable):
-            return (getattr, (sys.modules[variable.__module__], variable.__name__))
-        if not isinstance(variable, typing.TypeVar):
-            return (rebuild.other_variable, (type(variable), variable.__name__))
-        return (
-            rebuild.type_variable,
-            (
-                variable.__name__,
-                variable.__bound__,
-                variable.__constraints__,
-                variable.__covariant__,
-                variable.__contravariant__,
-            ),
-        )
-
     def _reduce_class(self, cls: type) -> Any:
         special = classes.builtin_type(cls)
         if special is not None:
@@ -216,51 +198,6 @@ class SnapshotPickler(cloudpickle.Pickler):
             return NotImplemented
         return classes.reduce_class(cls)
 
-    def _reduce_function(self, function: types.FunctionType) -> Any:
-        if home_of_function(function) == "installed" and importable(function):
-            return NotImplemented
-        if function.__code__ is _DISPATCH.__code__ and hasattr(function, "registry"):
-            return self._reduce_single_dispatch(function)
-        closure = function.__closure__
-        self._space(function.__globals__)
-        installed = home_of_function(function) == "installed"
-        space = {} if installed else self.survey.globals_of(function)
-        contents = tuple(_content(c) for c in closure or ())
-        arguments = (function.__code__, function.__globals__, function.__name__, closure)
-        slots = {
-            "__qualname__": function.__qualname__,
-            "__annotations__": function.__annotations__,
-            "__kwdefaults__": function.__kwdefaults__,
-            "__defaults__": function.__defaults__,
-            "__module__": function.__module__,
-            "__doc__": function.__doc__,
-        }
-        if hasattr(function, "__type_params__"):
-            slots["__type_params__"] = function.__type_params__
-        values = [*space.values(), *(c[0] for c in contents if c)]
-        submodules = private._find_imported_submodules(function.__code__, values)
-        state = (dict(function.__dict__), slots, space, contents, submodules)
-        return (rebuild.function, arguments, state, None, None, rebuild.fill_function)
-
-    def _reduce_single_dispatch(self, function: Any) -> Any:
-        registry = list(function.registry.items())
-        own = ("register", "dispatch", "registry", "_clear_cache")
-        attributes = {k: v for k, v in vars(function).items() if k not in own}
-        return (
-            rebuild.single_dispatch,
-            (function.registry[object],),
-            (registry, attributes),
-            None,
-            None,
-            rebuild.fill_single_dispatch,
-        )
-
-    def _reduce_cell(self, cell: types.CellType) -> Any:
-        content = _content(cell)
-        if id(cell) in self.survey.cells or not content:
-            return (rebuild.empty_cell, ())
-        return (rebuild.empty_cell, (), content, None, None, rebuild.filled_cell)
-
     def _reduce_code(self, code: types.CodeType) -> Any:
         _, arguments = private._code_reduce(code)
         if code.co_filename.startswith(environment_folders()):
@@ -268,20 +205,6 @@ class SnapshotPickler(cloudpickle.Pickler):
         self.files[code.co_filename] = None
         changed = tuple(_FileName(a) if a is code.co_filename else a for a in arguments)
         return (rebuild.code, changed)
-
-    def _reduce_cache(self, wrapper: Any) -> Any:
-        if importable(wrapper) and not is_code(wrapper.__wrapped__):
-            return NotImplemented
-        own = ("__wrapped__", "cache_parameters")
-        parameters = wrapper.cache_parameters()
-        return (
-            rebuild.cached,
-            (wrapper.__wrapped__, parameters["maxsize"], parameters["typed"]),
-            {k: v for k, v in vars(wrapper).items() if k not in own},
-            None,
-            None,
-            rebuild.fill_attributes,
-        )
 
 
 EMPTY = Survey({}, namespace={})  # for streams in which everything is written
@@ -332,40 +255,6 @@ class Fill:
 
     def __reduce__(self) -> Any:
         return (rebuild.fill_space, (self.namespace, self.state))
-
-
-def _content(cell: types.CellType) -> tuple[Any, ...]:
-    try:
-        return (cell.cell_contents,)
-    except ValueError:
-        return ()
-
-
-def is_small(container: Any) -> bool:
-    """Whether a container has at most 10,000 nodes, counting the containers inside it."""
-    total = 0
-    seen: set[int] = set()
-    pending = [container]
-    while pending:
-        item = pending.pop()
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        if total + getattr(item, "__len__", int)() > SMALL_NODES:
-            return False
-        if isinstance(item, dict):
-            parts: list[Any] = [*item.keys(), *item.values()]
-        elif isinstance(item, Mapping):
-            parts = [part for pair in item.items() for part in pair]
-        elif isinstance(item, Iterable):
-            parts = list(item)
-        else:
-            parts = list(vars(item).values())
-        total += len(parts)
-        if total > SMALL_NODES:
-            return False
-        pending.extend(p for p in parts if type(p) in CONTAINERS)
-    return True
 
 
 def write(survey: Survey, held: dict[int, Held]) -> tuple[bytes, SnapshotPickler]:

@@ -1,4 +1,4 @@
-"""Tests and hashes large plain data at the speed of C."""
+"""The size and the hash of plain data: large data at the speed of C."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import fractions
 import pickle
 import types
 import uuid
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import xxhash
+
+from warmcell.snapshots.kinds import CONTAINERS, SMALL_NODES
 
 _INERT: frozenset[type] = frozenset(
     {
@@ -77,3 +80,30 @@ def plain_hash(target: object) -> tuple[bytes, int] | None:
     except (_NotPlain, ValueError, RecursionError, RuntimeError, pickle.PicklingError):
         return None  # also what holds itself, or was changed by another thread meanwhile
     return sink.hash.digest(), sink.size
+
+
+def is_small(container: Any) -> bool:
+    """Whether a container has at most 10,000 nodes, counting the containers inside it."""
+    total = 0
+    seen: set[int] = set()
+    pending = [container]
+    while pending:
+        item = pending.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if total + getattr(item, "__len__", int)() > SMALL_NODES:
+            return False
+        if isinstance(item, dict):
+            parts: list[Any] = [*item.keys(), *item.values()]
+        elif isinstance(item, Mapping):
+            parts = [part for pair in item.items() for part in pair]
+        elif isinstance(item, Iterable):
+            parts = list(item)
+        else:
+            parts = list(vars(item).values())
+        total += len(parts)
+        if total > SMALL_NODES:
+            return False
+        pending.extend(p for p in parts if type(p) in CONTAINERS)
+    return True

@@ -6,7 +6,10 @@ import pickle
 from typing import Any
 
 from warmcell.snapshots import pickler as writing
-from warmcell.snapshots.kinds import Kind, has_reducer
+from warmcell.snapshots.kinds import (
+    Kind,
+    has_reducer,
+)
 from warmcell.snapshots.survey import Survey
 
 _CHEAP = (Kind.ARRAY, Kind.FRAME, Kind.LOCK, Kind.VALUE)

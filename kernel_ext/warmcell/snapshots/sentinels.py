@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from warmcell.snapshots.kinds import is_local_module
+from warmcell.snapshots.homes import (
+    is_local_module,
+)
 
 
 class Sentinels:

@@ -21,7 +21,9 @@ import xxhash
 
 from warmcell.errors import SnapshotError
 from warmcell.snapshots import trust
-from warmcell.snapshots.kinds import SMALL_BYTES
+from warmcell.snapshots.kinds import (
+    SMALL_BYTES,
+)
 from warmcell.snapshots.loader import Loader
 from warmcell.snapshots.pickler import EMPTY, ReferencePickler
 

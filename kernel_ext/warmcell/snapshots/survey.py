@@ -16,17 +16,19 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from warmcell.snapshots import code as codes
+from warmcell.snapshots.homes import (
+    home_of_class,
+    home_of_function,
+    importable,
+    is_local_module,
+    is_own_variable,
+)
 from warmcell.snapshots.kinds import (
     ATOMS,
     CONTAINERS,
     SMALL_NODES,
     TYPE_VARIABLES,
     Kind,
-    home_of_class,
-    home_of_function,
-    importable,
-    is_local_module,
-    is_own_variable,
     kind_of,
 )
 from warmcell.snapshots.plain import plain_hash
