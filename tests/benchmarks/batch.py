@@ -6,7 +6,6 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 from warmcell import pipeline, step
@@ -52,13 +51,12 @@ def plain_fan(x: int) -> int:
 
 def hamilton(lines: list[str], last: str) -> Callable[[int], Any]:
     """A Hamilton driver over functions made from ``lines``; the answer runs it."""
-    from hamilton import driver
+    from hamilton import ad_hoc_utils, driver
 
-    module = ModuleType("benchmark_nodes")
-    exec("\n".join(lines), module.__dict__)
-    for value in vars(module).values():
-        if callable(value):
-            value.__module__ = module.__name__
+    made: dict[str, Any] = {}
+    exec("\n".join(lines), made)
+    functions = [value for name, value in made.items() if name != "__builtins__"]
+    module = ad_hoc_utils.create_temporary_module(*functions)
     built = driver.Builder().with_modules(module).build()
     return lambda x: built.execute([last], inputs={"x": x})
 
