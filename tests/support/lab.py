@@ -13,7 +13,8 @@ from tests.support.jupyter import JupyterServer
 
 RAN = re.compile(r"\[\d+\]:")
 CELL = ".jp-Notebook .jp-Cell"
-ACTIVE = ".jp-Notebook.jp-mod-commandMode .jp-Cell.jp-mod-active"
+SELECTED = "node => node.matches('.jp-mod-active')"
+RUN = '.jp-NotebookPanel-toolbar [data-command="notebook:run-cell-and-select-next"]'
 
 
 class LabNotebook:
@@ -33,7 +34,7 @@ class LabNotebook:
         return self.page.locator(CELL).nth(self._index[name])
 
     def run(self, name: str, timeout: float = 60.0) -> Any:
-        """Run one cell with the keyboard and wait for its end; returns the cell."""
+        """Run one cell and wait for its end; returns the cell."""
         cell = self.start(name)
         self.prompt(name, timeout)
         failed = cell.locator('[data-mime-type="application/vnd.jupyter.stderr"]')
@@ -42,13 +43,14 @@ class LabNotebook:
         return cell
 
     def start(self, name: str) -> Any:
-        """Run one cell with the keyboard and return at once."""
+        """Select one cell, press the toolbar's run button and return at once."""
         cell = self.cell(name)
         cell.scroll_into_view_if_needed()
         cell.locator(".jp-InputArea-prompt").first.click()
-        self.page.locator(f"{ACTIVE} >> nth=0").wait_for()
-        assert cell.evaluate("(node, active) => node.matches(active)", ACTIVE)
-        self.page.keyboard.press("Control+Enter")
+        self.page.wait_for_function(
+            "node => node.matches('.jp-mod-active')", arg=cell.element_handle()
+        )
+        self.page.locator(RUN).click()
         return cell
 
     def run_through(self, last: str) -> Any:
