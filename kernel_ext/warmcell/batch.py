@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from warmcell import output
-from warmcell.cancellation import CancelToken
 from warmcell.context import current
 from warmcell.errors import RunCancelled, RunError, RunTimedOut, WarmcellError
-from warmcell.execution import Execution, own_frames
 from warmcell.ids import new_id, now
 from warmcell.recording import find_recorder, log, reporter
 from warmcell.records import RunRecord
 from warmcell.runner import Outcome, execute
+from warmcell.runner.cancellation import CancelToken
+from warmcell.runner.execution import Execution, own_frames
 from warmcell.runs import Run
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from warmcell.errors import UsageError
 if TYPE_CHECKING:
     from types import FrameType
 
-    from warmcell.execution import Execution
+    from warmcell.runner.execution import Execution
     from warmcell.steps import Step
 
 

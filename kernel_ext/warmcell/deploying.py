@@ -7,7 +7,6 @@ the name, switch, and only then write the stored form, behind the answer.
 from __future__ import annotations
 
 import difflib
-import inspect
 import logging
 import platform
 import re
@@ -25,8 +24,9 @@ from warmcell.deployment import Deployment
 from warmcell.errors import DeployError, InvalidName, UsageError, WarmcellError
 from warmcell.ids import new_id
 from warmcell.link import kernel, notebook
+from warmcell.runner import hooks
 from warmcell.schemas import output_schema, parameter_model
-from warmcell.serving import Binding, clean_up
+from warmcell.serving import Binding
 
 if TYPE_CHECKING:
     from warmcell.pipelines import Pipeline
@@ -152,22 +152,13 @@ def _settings(
 
 def _initialise(pipeline: Pipeline) -> object:
     """Run ``on_init`` of the snapshot; its result is the state that steps see."""
-    hook = pipeline.options.on_init
-    if hook is None:
-        return None
     try:
-        state = hook(**(pipeline.options.on_init_kwargs or {}))
-        if inspect.iscoroutine(state):
-            from warmcell.loop import run_coroutine
-
-            state = run_coroutine(state)
+        return hooks.init(pipeline)
     except Exception as error:
-        clean_up(pipeline)
         raise DeployError(
             f"on_init of pipeline '{pipeline.name}' raised {type(error).__name__}: {error}",
             hint="Nothing was changed: what was served before is still served.",
         ) from error
-    return state
 
 
 def _sources(pipeline: Pipeline) -> list[dict[str, Any]]:

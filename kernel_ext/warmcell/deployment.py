@@ -71,7 +71,7 @@ class Deployment:
 
         Raises :class:`~warmcell.errors.ParameterError` or :class:`~warmcell.errors.RunError`.
         """
-        from warmcell.jsonform import to_json
+        from warmcell.schemas.jsonform import to_json
 
         body = json.loads(to_json({"parameters": parameters}))
         return control("POST", f"{quote(self.name)}/invoke", body, timeout=3600)["outputs"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from warmcell.context import current
 
 if TYPE_CHECKING:
-    from warmcell.execution import Execution
+    from warmcell.runner.execution import Execution
 
 _HELPERS = "matplotlib._pylab_helpers"
 

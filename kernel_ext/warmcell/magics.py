@@ -12,11 +12,11 @@ from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, 
 from IPython.core.magic import no_var_expand as verbatim
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
-from warmcell import cells, signatures
-from warmcell.cell import Cell
 from warmcell.errors import UsageError
-from warmcell.listing import deployments_table, history, pipelines_table, query
-from warmcell.names import literal, look_up, pipeline_named
+from warmcell.notebook import cells, signatures
+from warmcell.notebook.cell import Cell
+from warmcell.notebook.listing import deployments_table, history, pipelines_table, query
+from warmcell.notebook.names import literal, look_up, pipeline_named
 from warmcell.options import PipelineOptions, Retry, StepOptions
 
 if TYPE_CHECKING:

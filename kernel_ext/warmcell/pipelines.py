@@ -13,12 +13,12 @@ from warmcell.analysis import (
     unknown_calls,
     used_before_made,
 )
-from warmcell.body import Body
+from warmcell.analysis.naming import ONE, Shape, shape_of
 from warmcell.context import current
 from warmcell.errors import DefinitionError, GraphError
 from warmcell.graph import Getter, Graph, Node, Values, getter
-from warmcell.naming import ONE, Shape, shape_of
 from warmcell.options import PipelineOptions, change, close_match, make
+from warmcell.runner.body import Body
 from warmcell.source import Source
 from warmcell.steps import (
     OutputSpec,
@@ -40,13 +40,14 @@ Link = tuple[Node, tuple[Getter, ...], tuple[tuple[str, Getter], ...]]
 @dataclass
 class Plan:
     """How a pipeline is executed, worked out once. ``graph`` is there when it never changes,
-    ``chain`` when nothing in it can run at the same time, and ``quick`` says that a run needs
-    nothing but the chain."""
+    ``chain`` when nothing in it can run at the same time. A run needs nothing but the chain if the
+    plan is ``quick``, or ``hookless`` and the state is there already."""
 
     analysis: Analysis
     shape: Shape
     graph: Graph | None = None
     chain: list[Link] = field(default_factory=list)
+    hookless: bool = False
     quick: bool = False
     result: Callable[[Values, Mapping[str, Any]], Any] = lambda values, inputs: None
 
@@ -201,10 +202,9 @@ class Pipeline:
                 for node in graph.nodes
             ]
         options = self.options
-        plan.quick = bool(plan.chain) and not any(
-            (options.on_init, options.on_cleanup, options.on_start, options.on_end,
-             options.on_success, options.on_failure)
-        )  # fmt: skip
+        hooks = (options.on_start, options.on_end, options.on_success, options.on_failure)
+        plan.hookless = bool(plan.chain) and not any(hooks)
+        plan.quick = plan.hookless and not (options.on_init or options.on_cleanup)
         return plan
 
     def _check(self, analysis: Analysis) -> None:
@@ -287,7 +287,7 @@ class Pipeline:
         :func:`warmcell.deploying.deploy`."""
         from warmcell.deploying import deploy
 
-        return deploy(self, name or deployment_name, settings=settings, **options)
+        return deploy(self, name, deployment_name=deployment_name, settings=settings, **options)
 
     def __repr__(self) -> str:
         return f"<pipeline {self.name}{self.inputs}>"

@@ -11,8 +11,8 @@ from warmcell.errors import WarmcellError
 from warmcell.records import RunDetail, RunRecord
 
 if TYPE_CHECKING:
-    from warmcell.cancellation import CancelToken
-    from warmcell.execution import Execution
+    from warmcell.runner.cancellation import CancelToken
+    from warmcell.runner.execution import Execution
 
 __all__ = ["NullRecorder", "Recorder", "Reporter", "find_recorder"]
 

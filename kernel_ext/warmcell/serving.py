@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -193,20 +193,11 @@ class Serving:
             return
         if not binding.idle.wait(CLEANUP_SECONDS):
             log.warning("Calls of %s go on while its on_cleanup runs.", key)
-        clean_up(binding.pipeline)
+        from warmcell.runner import hooks
+
+        hooks.cleanup(binding.pipeline, binding.state)
 
     def close(self) -> None:
         """Drop everything."""
         for key in list(self._bindings):
             self.drop(key)
-
-
-def clean_up(pipeline: Pipeline) -> None:
-    """Run a pipeline's ``on_cleanup``; its error is logged, as nobody could handle it."""
-    hook: Any = pipeline.options.on_cleanup
-    if hook is None:
-        return
-    try:
-        hook()
-    except Exception:
-        log.exception("on_cleanup of pipeline '%s' failed", pipeline.name)

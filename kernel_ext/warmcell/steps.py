@@ -134,14 +134,14 @@ class Step:
         )
 
     def submit(self, *args: Any, **kwargs: Any) -> Any:
-        """Start this step and go on: returns a :class:`warmcell.futures.StepFuture` with
+        """Start this step and go on: returns a :class:`warmcell.runner.futures.StepFuture` with
         ``result()``. Arguments may be futures. Only inside the body of a pipeline."""
         return self._body("submit").submit(self, args, kwargs)
 
     def map(self, *args: Any, **kwargs: Any) -> Any:
         """Start this step once per item: arguments are iterables of one length, or
-        :class:`unmapped`. Returns :class:`warmcell.futures.StepFutures`. Only inside the body of a
-        pipeline."""
+        :class:`unmapped`. Returns :class:`warmcell.runner.futures.StepFutures`. Only inside the
+        body of a pipeline."""
         return self._body("map").map(self, args, kwargs)
 
     def _body(self, method: str) -> Any:

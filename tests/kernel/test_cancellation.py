@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from tests.kernel.executing import run, statuses
-from warmcell.cancellation import CancelToken
 from warmcell.context import get_step_context
 from warmcell.errors import StepCancelled
 from warmcell.ids import new_id
 from warmcell.options import Retry
 from warmcell.pipelines import Pipeline, pipeline
 from warmcell.runner import Outcome, execute
+from warmcell.runner.cancellation import CancelToken
 from warmcell.steps import step
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from warmcell.deferred import Deferred, ref_of
+from warmcell.analysis.deferred import Deferred, ref_of
 from warmcell.graph import Part, Ref, follow
 
 

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import pytest
 
 from tests.kernel.executing import inputs, run, statuses, value
-from warmcell.cancellation import CancelToken
 from warmcell.errors import RunError
 from warmcell.ids import new_id
 from warmcell.pipelines import Pipeline, pipeline
 from warmcell.runner import execute
+from warmcell.runner.cancellation import CancelToken
 from warmcell.steps import step
 
 

@@ -7,7 +7,7 @@ import sys
 from typing import Any, ClassVar
 
 from warmcell.artifacts.serializer import Summary, family
-from warmcell.jsonform import to_json
+from warmcell.schemas.jsonform import to_json
 
 __all__ = ["Arrays"]
 

@@ -9,8 +9,8 @@ import msgspec
 
 from warmcell.artifacts.registry import serializer_for
 from warmcell.artifacts.serializer import Summary
-from warmcell.jsonform import qualified, to_json
 from warmcell.records import ArtifactRecord
+from warmcell.schemas.jsonform import qualified, to_json
 
 __all__ = ["INLINE", "describe", "recorded"]
 

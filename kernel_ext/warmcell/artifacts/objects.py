@@ -9,7 +9,7 @@ import pydantic
 
 from warmcell.artifacts.plain import fits
 from warmcell.artifacts.serializer import Summary
-from warmcell.jsonform import to_json
+from warmcell.schemas.jsonform import to_json
 
 __all__ = ["Dataclasses", "PydanticModels"]
 

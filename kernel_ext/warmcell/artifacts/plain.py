@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pydantic_core
 
 from warmcell.artifacts.serializer import Summary
-from warmcell.jsonform import to_json
+from warmcell.schemas.jsonform import to_json
 
 __all__ = ["Bytes", "Json", "Text", "fits"]
 

@@ -141,7 +141,7 @@ _OPAQUE_TYPES: tuple[type, ...] = (
     memoryview,
 )
 # Our own definitions: a step over a library's function, and the options of any.
-_DEFINITIONS = frozenset(
+DEFINITIONS = frozenset(
     {"warmcell.steps", "warmcell.pipelines", "warmcell.options", "warmcell.source"}
 )
 _OPAQUE_NAMES = frozenset(
@@ -185,7 +185,7 @@ def kind_of_type(cls: type) -> Kind:
             return Kind.ESTIMATOR
         if (module[:-1], name) in _OPAQUE_NAMES:
             return Kind.OPAQUE
-    if cls.__module__ == "typing" or cls.__module__ in _DEFINITIONS:
+    if cls.__module__ == "typing" or cls.__module__ in DEFINITIONS:
         return Kind.VALUE
     return Kind.OBJECT
 

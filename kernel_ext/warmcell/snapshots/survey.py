@@ -26,6 +26,7 @@ from warmcell.snapshots.homes import (
 from warmcell.snapshots.kinds import (
     ATOMS,
     CONTAINERS,
+    DEFINITIONS,
     SMALL_NODES,
     TYPE_VARIABLES,
     Kind,
@@ -287,6 +288,7 @@ def _array_edges(array: Any) -> Iterable[object]:
 
 
 def _holds_objects(target: object) -> bool:
-    """Whether a value of an installed type may hold notebook objects: frames can."""
+    """Whether a value of an installed type may hold notebook objects: frames can, and our own
+    definitions always do."""
     cls = type(target)
-    return cls.__name__ in _HOLDERS or cls.__module__ == "typing"
+    return cls.__name__ in _HOLDERS or cls.__module__ == "typing" or cls.__module__ in DEFINITIONS

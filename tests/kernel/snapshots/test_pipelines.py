@@ -69,3 +69,22 @@ def test_same_cells_give_the_same_snapshot(nb: Notebook) -> None:
     assert capture({"pipeline": nb["churn"]}, namespace=nb.shell.user_ns).digest == first
     nb("score = score.with_options(retry=3)")
     assert capture({"pipeline": nb["churn"]}, namespace=nb.shell.user_ns).digest != first
+
+
+def test_what_steps_use_is_shared_and_named(nb: Notebook) -> None:
+    """A step's large array, its event and a model-like object are the notebook's very objects,
+    however deep the step lies in the pipeline, and each is named as held."""
+    nb("import threading, numpy as np\nbig = np.zeros(1_000_000)\ngate = threading.Event()")
+    nb("@step\ndef look(i: int) -> float:\n    gate.set()\n    return float(big[i])")
+    nb("@pipeline\ndef looking(i: int) -> float:\n    return look(i)")
+    taken = capture({"pipeline": nb["looking"]}, namespace=nb.shell.user_ns)
+    live = taken.live["pipeline"]
+    assert isinstance(live, Pipeline)
+    scope = live.steps[0].function.__globals__
+    assert live.steps[0] is not nb["look"]
+    assert scope["big"] is nb["big"]
+    assert scope["gate"] is nb["gate"]
+    assert {(held.name, held.by) for held in taken.held} == {
+        ("big", "reference"),
+        ("gate", "reference"),
+    }

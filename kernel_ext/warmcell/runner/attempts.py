@@ -12,21 +12,21 @@ import contextvars
 import threading
 from typing import TYPE_CHECKING, Any
 
-from warmcell import hooks
 from warmcell.context import StepContext, current
 from warmcell.errors import RunTimedOut, StepCancelled
-from warmcell.execution import Execution, check_outputs
 from warmcell.ids import now
-from warmcell.loop import loop
 from warmcell.output import flush
-from warmcell.pool import pool
+from warmcell.runner import hooks
+from warmcell.runner.execution import Execution, check_outputs
+from warmcell.runner.loop import loop
+from warmcell.runner.pool import pool
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from warmcell.cancellation import Entry
     from warmcell.graph import Node
     from warmcell.options import Retry
+    from warmcell.runner.cancellation import Entry
 
 STOP_SECONDS = 2.0  # for an interrupted coroutine to stop
 GRACE_SECONDS = 0.2  # for a step that was told to stop to do so

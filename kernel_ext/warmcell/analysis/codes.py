@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any
 
-from warmcell.meaning import Definition
+from warmcell.analysis.meaning import Definition
 
 __all__ = ["compiled", "definition_of", "same", "sites"]
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from warmcell.meaning import Definition, Names
+from warmcell.analysis.meaning import Definition, Names
 from warmcell.steps import Step
 
 __all__ = ["PACK", "PLAIN", "RESULT", "Eager", "Reading"]

@@ -17,11 +17,19 @@ from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from warmcell.codes import compiled, definition_of, same, sites
-from warmcell.meaning import UNKNOWN, Definition, Names, bound_by, local_names, lookup, parameters
-from warmcell.reading import Eager, Reading
+from warmcell.analysis.codes import compiled, definition_of, same, sites
+from warmcell.analysis.meaning import (
+    UNKNOWN,
+    Definition,
+    Names,
+    bound_by,
+    local_names,
+    lookup,
+    parameters,
+)
+from warmcell.analysis.reading import Eager, Reading
+from warmcell.analysis.straight import straight
 from warmcell.steps import Step
-from warmcell.straight import straight
 
 
 @dataclass

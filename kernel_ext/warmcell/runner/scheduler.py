@@ -11,15 +11,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from warmcell.attempts import perform, start_async
 from warmcell.errors import StepCancelled
-from warmcell.pool import pool
+from warmcell.runner.attempts import perform, start_async
+from warmcell.runner.pool import pool
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from warmcell.execution import Execution
     from warmcell.graph import Node
+    from warmcell.runner.execution import Execution
 
 HELPERS = 24  # threads of the pool that one run may hold
 STOP_SECONDS = 2.0  # for steps that were told to stop to do so

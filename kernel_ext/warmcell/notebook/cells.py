@@ -15,12 +15,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from warmcell.cell import Cell
-from warmcell.cellcode import assigned, needs_await, read_too_early, returns
 from warmcell.errors import DefinitionError, UsageError
-from warmcell.loop import loop
+from warmcell.notebook.cell import Cell
+from warmcell.notebook.cellcode import assigned, needs_await, read_too_early, returns
+from warmcell.notebook.signatures import CellSignature
 from warmcell.options import PipelineOptions, StepOptions, close_match
-from warmcell.signatures import CellSignature
+from warmcell.runner.loop import loop
 from warmcell.steps import Step
 
 if TYPE_CHECKING:

@@ -13,14 +13,14 @@ from warmcell.context import current
 if TYPE_CHECKING:
     from warmcell.pipelines import Pipeline
 
-log = logging.getLogger("warmcell.hooks")
+log = logging.getLogger("warmcell.runner.hooks")
 
 
 def call(hook: Callable[..., Any], *arguments: Any) -> Any:
     """Call ``hook`` with as many of ``arguments`` as it takes; an async one is awaited."""
     result = hook(*arguments[: _takes(hook, len(arguments))])
     if inspect.isawaitable(result):
-        from warmcell.loop import run_coroutine
+        from warmcell.runner.loop import run_coroutine
 
         return run_coroutine(_await(result))
     return result
@@ -51,7 +51,7 @@ def init(pipeline: Pipeline) -> Any:
         return None
     state = options.on_init(**(options.on_init_kwargs or {}))
     if inspect.isawaitable(state):
-        from warmcell.loop import run_coroutine
+        from warmcell.runner.loop import run_coroutine
 
         return run_coroutine(_await(state))
     return state

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from warmcell.meaning import Definition
-from warmcell.reading import RESULT, Reading
+from warmcell.analysis.meaning import Definition
+from warmcell.analysis.reading import RESULT, Reading
 from warmcell.steps import Step
 
 

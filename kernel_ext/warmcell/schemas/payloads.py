@@ -8,7 +8,7 @@ from typing import Any
 import pydantic_core
 
 from warmcell.errors import OutputError, ParameterError
-from warmcell.jsonform import to_json, without_json_form
+from warmcell.schemas.jsonform import to_json, without_json_form
 
 __all__ = ["encode_outputs", "encode_parameters"]
 

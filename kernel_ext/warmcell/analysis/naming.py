@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from warmcell.meaning import Definition
+from warmcell.analysis.meaning import Definition
 from warmcell.steps import OutputSpec, Step
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from warmcell.errors import RunTimedOut
 
 if TYPE_CHECKING:
-    from warmcell.scheduler import Scheduler, Task
+    from warmcell.runner.scheduler import Scheduler, Task
 
 
 class StepFuture:

@@ -12,19 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from warmcell import figures, hooks
-from warmcell.attempts import perform
-from warmcell.body import Body, raise_first
-from warmcell.cancellation import CancelToken
+from warmcell import figures
 from warmcell.context import current
 from warmcell.errors import RunTimedOut, StepCancelled
-from warmcell.execution import Execution, Listener, error_info
 from warmcell.graph import Graph, resolve
 from warmcell.ids import now
 from warmcell.output import flush
-from warmcell.pool import pool
 from warmcell.records import ErrorInfo, RunDetail, Status
-from warmcell.scheduler import Scheduler, Task
+from warmcell.runner import hooks
+from warmcell.runner.attempts import perform
+from warmcell.runner.body import Body, raise_first
+from warmcell.runner.cancellation import CancelToken
+from warmcell.runner.execution import Execution, Listener, error_info
+from warmcell.runner.pool import pool
+from warmcell.runner.scheduler import Scheduler, Task
 
 if TYPE_CHECKING:
     from warmcell.pipelines import Pipeline, Plan
@@ -106,7 +107,7 @@ def execute(
         plan = pipeline.plan()
         if state is not UNSET:
             run.state = state
-        if plan.quick:
+        if plan.quick or (plan.hookless and state is not UNSET):
             value = _chain(run, plan, arguments)
         else:
             value = _whole(run, plan, arguments, own_state=state is UNSET)

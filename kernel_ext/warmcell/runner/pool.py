@@ -14,14 +14,14 @@ import threading
 from collections.abc import Callable
 
 from warmcell.errors import StepCancelled
-from warmcell.loop import loop
+from warmcell.runner.loop import loop
 
 __all__ = ["ThreadPool", "loop", "pool"]
 
 THREADS = 32
 IDLE_SECONDS = 30.0
 
-log = logging.getLogger("warmcell.pool")
+log = logging.getLogger("warmcell.runner.pool")
 
 
 class ThreadPool:

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from warmcell.cancellation import CancelToken
 from warmcell.errors import DefinitionError, RunTimedOut, StepCancelled, WarmcellError
 from warmcell.ids import now
 from warmcell.records import ArtifactRecord, ErrorInfo, LogRecord, RunDetail, StepRecord, StepStatus
+from warmcell.runner.cancellation import CancelToken
 
 if TYPE_CHECKING:
     from warmcell.graph import Node

@@ -1,7 +1,7 @@
 """The body of a pipeline while it runs: what a step call inside it does.
 
 A call that the analysis knows is deferred: it becomes a node and returns a
-:class:`~warmcell.deferred.Deferred`. Any other one runs at once and returns its value.
+:class:`~warmcell.analysis.deferred.Deferred`. Any other one runs at once and returns its value.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Mapping, Sequence
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
-from warmcell.attempts import perform
-from warmcell.deferred import Deferred, Symbol, ref_of
+from warmcell.analysis.deferred import Deferred, Symbol, ref_of
+from warmcell.analysis.lineage import Lineage
 from warmcell.errors import DefinitionError, StepCancelled, UsageError
-from warmcell.futures import StepFuture, StepFutures
 from warmcell.graph import Graph, Input, Node, Pack, Ref, resolve
-from warmcell.lineage import Lineage
 from warmcell.options import close_match
-from warmcell.scheduler import Scheduler, Task
+from warmcell.runner.attempts import perform
+from warmcell.runner.futures import StepFuture, StepFutures
+from warmcell.runner.scheduler import Scheduler, Task
 from warmcell.steps import Step, unmapped
 
 if TYPE_CHECKING:
-    from warmcell.execution import Execution
     from warmcell.pipelines import Pipeline
+    from warmcell.runner.execution import Execution
 
 __all__ = ["Body"]
 

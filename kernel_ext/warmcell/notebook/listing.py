@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from warmcell.client import Client
-from warmcell.names import pipelines_in
+from warmcell.notebook.names import pipelines_in
 
 __all__ = ["Listing", "deployments_table", "history", "pipelines_table", "query"]
 

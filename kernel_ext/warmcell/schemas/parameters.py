@@ -18,16 +18,13 @@ import pydantic_core
 import typing_extensions
 
 from warmcell.errors import DefinitionError, ParameterError
-from warmcell.jsonform import qualified, to_json
-from warmcell.jsontypes import adapted
-from warmcell.payloads import encode_outputs, encode_parameters
+from warmcell.schemas.jsonform import qualified, to_json
+from warmcell.schemas.jsontypes import adapted
 
 __all__ = [
     "DIALECT",
     "ParameterModel",
     "check_deployable",
-    "encode_outputs",
-    "encode_parameters",
     "output_schema",
     "parameter_model",
     "resolved_hints",

@@ -1,0 +1,1 @@
+"""Cells of a notebook: how their text becomes steps and pipelines."""
