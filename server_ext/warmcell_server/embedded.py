@@ -19,7 +19,6 @@ from typing import Any
 import msgspec
 from tornado import web
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from warmcell.errors import LinkError
 from warmcell_server.host import Host, find_home
@@ -94,19 +93,18 @@ class EmbeddedHost:
         self._stop = asyncio.Event()
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         memory = self._remember()
-        sockets = _bind(memory.port)
-        port = sockets[0].getsockname()[1]
+        listening = _bind(memory.port)
+        port = listening.getsockname()[1]
         self.token = memory.token
         self._write(_Memory(port, memory.token))
         self.url = f"http://127.0.0.1:{port}/warmcell/"
         try:
             self.connection_file = await self.host.start(url=self.url, base_path="/warmcell/")
         except BaseException:
-            for listening in sockets:
-                listening.close()
+            listening.close()
             raise
         server = HTTPServer(application(self.host, memory.token), max_buffer_size=1 << 30)
-        server.add_sockets(sockets)
+        server.add_socket(listening)
         self._ready.set()
         await self._stop.wait()
         server.stop()
@@ -129,12 +127,14 @@ class EmbeddedHost:
         temporary.replace(path)
 
 
-def _bind(port: int) -> list[socket.socket]:
+def _bind(port: int) -> socket.socket:
     """Listen on the remembered port, or on a free one when another process has it."""
     try:
-        return bind_sockets(port, "127.0.0.1")
+        listening = socket.create_server(("127.0.0.1", port), backlog=128)
     except OSError:
-        return bind_sockets(0, "127.0.0.1")
+        listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+    listening.setblocking(False)
+    return listening
 
 
 def application(host: Host, token: str) -> web.Application:
