@@ -9,12 +9,13 @@ from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import url_path_join
-from traitlets import Int, TraitError, Unicode, validate
+from traitlets import Float, Int, TraitError, Unicode, validate
 
 from warmcell.errors import WarmcellError
 from warmcell_server.handlers import routes
 from warmcell_server.handlers.base import BODY_LIMIT
 from warmcell_server.host import Host, find_home
+from warmcell_server.housekeeping import Keep
 from warmcell_server.link import CONNECTION_VARIABLE
 
 __all__ = ["Warmcell"]
@@ -36,6 +37,14 @@ class Warmcell(ExtensionApp):
     ).tag(config=True)
     body_limit = Int(BODY_LIMIT, help="Largest body of a request, in bytes.").tag(config=True)
 
+    keep_days = Float(
+        0, help="Delete runs that are older, in days; 0 keeps them whatever their age."
+    ).tag(config=True)
+    keep_bytes = Int(
+        Keep.bytes or 0,
+        help="Delete the oldest runs when the history takes more, in bytes; 0 sets no limit.",
+    ).tag(config=True)
+
     _host: Host | None = None
     _variable_before: str | None = None
 
@@ -45,6 +54,12 @@ class Warmcell(ExtensionApp):
         if value < 1024:
             raise TraitError("Warmcell.body_limit must be at least 1024 bytes")
         return value
+
+    @validate("keep_days", "keep_bytes")
+    def _validate_keep(self, proposal: Any) -> Any:
+        if proposal["value"] < 0:
+            raise TraitError(f"Warmcell.{proposal['trait'].name} must be 0 or more")
+        return proposal["value"]
 
     def initialize_settings(self) -> None:
         # Jupyter puts the extension itself there; handlers look for the host, and wait for it.
@@ -70,7 +85,10 @@ class Warmcell(ExtensionApp):
 
     async def _start_host(self, serverapp: Any) -> None:
         settings = serverapp.web_app.settings
-        host = Host(self._home(Path(serverapp.root_dir)))
+        host = Host(
+            self._home(Path(serverapp.root_dir)),
+            keep=Keep(self.keep_days or None, self.keep_bytes or None),
+        )
         try:
             connection = await host.start(
                 url=url_path_join(serverapp.connection_url, "warmcell/"),

@@ -15,6 +15,7 @@ from warmcell.records import DeploymentEntry
 from warmcell_server.api import Api
 from warmcell_server.deployments import Deployments
 from warmcell_server.dispatcher import Dispatcher
+from warmcell_server.housekeeping import Housekeeping, Keep
 from warmcell_server.link import LinkServer
 from warmcell_server.store import Store
 from warmcell_server.workers import Worker
@@ -32,7 +33,7 @@ class Host:
     ``url`` is the address of ``…/warmcell/`` as people would call it, ``base_path`` its path.
     """
 
-    def __init__(self, home: Path, *, mode: str = "server") -> None:
+    def __init__(self, home: Path, *, mode: str = "server", keep: Keep | None = None) -> None:
         self.host_id = new_id()
         self.home = home
         self.mode = mode
@@ -44,6 +45,8 @@ class Host:
         self.dispatcher: Dispatcher
         self.api: Api
         self.link: LinkServer
+        self.housekeeping: Housekeeping
+        self._keep = keep or Keep()
         self._requests: set[asyncio.Task[None]] = set()
         self._running = False
 
@@ -75,6 +78,8 @@ class Host:
         )
         connection_file = await self.link.start()
         self.dispatcher.start()
+        self.housekeeping = Housekeeping(self.store, self._keep)
+        self.housekeeping.start()
         self._running = True
         return connection_file
 
@@ -91,6 +96,7 @@ class Host:
         self._running = False
         await self.dispatcher.drain(DRAIN_SECONDS)
         await self.dispatcher.close()
+        await self.housekeeping.close()
         for task in self._requests:
             task.cancel()
         await self.link.close()
