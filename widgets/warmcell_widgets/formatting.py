@@ -125,8 +125,9 @@ def short(value: object, limit: int = 80) -> str:
 
 
 def long(value: object, limit: int = 4000) -> str:
-    """A JSON value over several lines where one would be too long. Says when it leaves some out."""
-    text = _dump(value, limit)
+    """A JSON value over several lines where one would be too long, a text as it is. Says when it
+    leaves some out."""
+    text = value[: limit + 1] if isinstance(value, str) else _dump(value, limit)
     if len(text) > 72 and isinstance(value, dict | list):
         text = _dump(value, limit, indent=2)
     return f"{text[:limit]}…\n(cut here)" if len(text) > limit else text

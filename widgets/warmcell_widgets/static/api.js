@@ -114,7 +114,7 @@ class Watcher {
     this.request = request;
     this.callbacks = new Set();
     this.loop = null;
-    this.resume = null;
+    this.isConnected = false;
     this.visible = () => {
       if (document.hidden) this.loop?.abort();
       else if (this.callbacks.size) this.start();
@@ -124,6 +124,7 @@ class Watcher {
   add(callback) {
     if (!this.callbacks.size) document.addEventListener("visibilitychange", this.visible);
     this.callbacks.add(callback);
+    if (this.isConnected) callback({ connected: true });
     if (!this.loop && !document.hidden) this.start();
   }
 
@@ -145,16 +146,19 @@ class Watcher {
   async run(signal) {
     let version = null;
     let pause = 500;
+    this.isConnected = false;
     while (!signal.aborted) {
       const query = version === null ? "since=-1&wait=0" : `since=${version}&wait=${WAIT_S}`;
       try {
         const found = (await this.request("GET", `api/v1/changes?${query}`, undefined, { signal })).version;
+        this.isConnected = true;
         // The first answer also calls back: something may have changed while nobody listened.
         if (found !== version) this.tell({ connected: true });
         version = found;
         pause = 500;
       } catch (error) {
         if (signal.aborted) return;
+        this.isConnected = false;
         version = null;             // another host may answer next, with a count of its own
         this.tell({ connected: false, error });
         await new Promise((resolve) => {

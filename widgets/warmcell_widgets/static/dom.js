@@ -105,9 +105,10 @@ export function short(value, limit = 80) {
   return clip(bare ? value : spaced(value), limit);
 }
 
-/** A JSON value over several lines where one would be too long. Says when it leaves some out. */
+/** A JSON value over several lines where one would be too long, a text as it is. Says when it
+    leaves some out. */
 export function long(value, limit = 4000) {
-  let text = spaced(value);
+  let text = typeof value === "string" ? value : spaced(value);
   if (text.length > 72 && value !== null && typeof value === "object") {
     text = JSON.stringify(value, null, 2);
   }
