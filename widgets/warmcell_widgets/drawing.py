@@ -112,7 +112,8 @@ def _edge(points: Sequence[tuple[float, float]]) -> str:
         path.append(f"C{middle:.1f} {y:.1f} {middle:.1f} {to_y:.1f} {stop:.1f} {to_y:.1f}")
         x, y = to_x, to_y
     tip = f"M{end_x:.1f} {end_y:.1f}l-7 -3.5v7z"
-    return f'<path class="wc-edge" fill="none" stroke="currentColor" d="{"".join(path)}"/><path class="wc-tip" fill="currentColor" d="{tip}"/>'
+    line = f'<path class="wc-edge" fill="none" stroke="currentColor" d="{"".join(path)}"/>'
+    return f'{line}<path class="wc-tip" fill="currentColor" d="{tip}"/>'
 
 
 def _node(box: Box, label: str, subtitle: str, state: str | None, name: str) -> str:
@@ -126,13 +127,11 @@ def _node(box: Box, label: str, subtitle: str, state: str | None, name: str) -> 
     parts = [
         f'<g class="wc-node {kind}{status}" data-step="{escape(name)}">',
         f"<title>{escape(hint + (' · ' + subtitle if subtitle else ''))}</title>",
-        f'<rect class="wc-box" fill="none" stroke="currentColor" x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" '
-        f'height="{box.height:.1f}" rx="{radius:.0f}"/>',
+        f'<rect class="wc-box" fill="none" stroke="currentColor" x="{box.x:.1f}" y="{box.y:.1f}" '
+        f'width="{box.width:.1f}" height="{box.height:.1f}" rx="{radius:.0f}"/>',
     ]
     if kind == "wc-step":
-        parts.append(
-            f'<circle class="wc-mark" fill="currentColor" cx="{box.x + 12:.1f}" cy="{middle:.1f}" r="4"/>'
-        )
+        parts.append(f'<circle class="wc-mark" cx="{box.x + 12:.1f}" cy="{middle:.1f}" r="4"/>')
     parts.append(f'<text x="{left:.1f}" y="{first:.1f}">{escape(_fit(label))}</text>')
     if subtitle:
         parts.append(
