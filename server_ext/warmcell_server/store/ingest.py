@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Ingestor"]
 
 _READ = 1 << 20
-_BREATH = 64  # lines decoded between two chances for the event loop to have the GIL
+_BREATH = 64  # lines or rows between two chances for the event loop to have the GIL
 
 
 class Ingestor:
@@ -196,7 +196,9 @@ def _append(connection: duckdb.DuckDBPyConnection, table: str, rows: Iterable[Ro
     rows = list(rows)
     if rows:
         with connection.appender(table) as appender:
-            appender.append_rows(rows)
+            for start in range(0, len(rows), _BREATH):
+                appender.append_rows(rows[start : start + _BREATH])  # holds the GIL all the time
+                time.sleep(0)
 
 
 def _error_row(file: SpoolFile, line: bytes, reason: str) -> Row:
