@@ -65,8 +65,7 @@ class HostView(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle: Any = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle or ({}, {})
-        texts = {"text/plain": self.static_text(), "text/html": self.static_html()}
-        return {**data, **texts}, metadata
+        return {**data, "text/plain": self.static_text(), "text/html": self.static_html()}, metadata
 
     def _ipython_display_(self) -> None:
         """Show the live view and its static twin.
@@ -76,14 +75,13 @@ class HostView(anywidget.AnyWidget):
         """
         from IPython.display import display
 
-        data, metadata = self._repr_mimebundle_()
         if _is_editor():
+            data, metadata = self._repr_mimebundle_()
             display(data, metadata=metadata, raw=True)
             return
+        data, metadata = super()._repr_mimebundle_() or ({}, {})
         self._twins.append(new_id())
-        view = {**data, "text/plain": ""}
-        del view["text/html"]
-        display(view, metadata=metadata, raw=True)
+        display({**data, "text/plain": ""}, metadata=metadata, raw=True)
         display(self._twin(), raw=True, display_id=self._twins[-1])
 
     def _twin(self) -> dict[str, str]:

@@ -64,9 +64,12 @@ class DeployWidget(HostView):
                 "url": made.url,
                 "notes": made.notes,
             }
-        except Exception as error:  # the outermost edge: on_init is the user's code
+        except BaseException as error:  # the outermost edge: on_init is the user's code
             answer["problem"] = problem(error)
-        self.send(answer)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self.send(answer)
         self.refresh_static()
 
     def _deployed(self) -> list[dict[str, Any]]:
