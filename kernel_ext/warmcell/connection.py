@@ -26,6 +26,7 @@ import msgspec
 from warmcell import wire
 from warmcell.errors import LinkError, Unavailable
 from warmcell.serving import Serving
+from warmcell.vitals import Meter
 from warmcell.wire import LENGTH, MAX_FRAME
 
 __all__ = ["Connection", "LinkStatus", "connect"]
@@ -34,7 +35,6 @@ CONNECT_SECONDS = 10.0
 WATCHDOG_SECONDS = 0.004
 IDLE_SECONDS = 0.1
 SHORT = 0.002  # a call predicted to take less than this stays on the reader, seconds
-SWITCH_INTERVAL = 0.0005  # of the GIL while this kernel serves: research in the design notes
 
 log = logging.getLogger("warmcell.link")
 
@@ -77,7 +77,7 @@ class Connection:
         self._requests = itertools.count(1)
         self._replies: dict[int, queue.SimpleQueue[wire.Reply | None]] = {}
         self._ended = ended
-        self._switch_interval: float | None = None
+        self._vitals = Meter(self._report)
         self._spawn(self._lead_first, "warmcell-link")
         self._spawn(self._watch, "warmcell-watchdog")
         self.follow_holdings()
@@ -120,6 +120,10 @@ class Connection:
         if reply is None:
             raise LinkError("The connection to the host was lost while it worked on an answer.")
         return reply
+
+    def _report(self, lag: float, rss: int) -> None:
+        with contextlib.suppress(LinkError):
+            self.send(wire.Vitals(lag, rss, self.serving.stuck()))
 
     # -- leading -----------------------------------------------------------------------------
 
@@ -239,32 +243,13 @@ class Connection:
                 if term == self._term:
                     self._busy_since = 0.0
 
-    # -- what this kernel measures of itself ---------------------------------------------------
-
     def follow_holdings(self) -> None:
-        """Set the GIL's switch interval and measure vitals while this kernel holds deployments;
-        to be called whenever it got its first or dropped its last."""
+        """Measure while this kernel holds deployments; to be called whenever it got its first or
+        dropped its last."""
         if self.serving.holds() and not self.closed.is_set():
-            if self._switch_interval is None:
-                self._switch_interval = sys.getswitchinterval()
-                sys.setswitchinterval(SWITCH_INTERVAL)
-                self._spawn(self._measure, "warmcell-vitals")
-        elif self._switch_interval is not None:
-            sys.setswitchinterval(self._switch_interval)
-            self._switch_interval = None
-
-    def _measure(self) -> None:
-        """Tell the host once a second how long a thread had to wait for the GIL, at worst."""
-        tick, worst, ticks = 0.05, 0.0, 0
-        while self._switch_interval is not None and not self.closed.is_set():
-            began = time.monotonic()
-            time.sleep(tick)
-            worst = max(worst, time.monotonic() - began - tick)
-            ticks += 1
-            if ticks * tick >= 1 or worst > 1:
-                with contextlib.suppress(LinkError):
-                    self.send(wire.Vitals(worst, _resident(), self.serving.stuck()))
-                worst, ticks = 0.0, 0
+            self._vitals.start()
+        else:
+            self._vitals.stop()
 
     def close(self) -> None:
         """End the connection and its threads; what was asked and is unanswered fails. Harmless
@@ -353,12 +338,3 @@ def _first(connection: socket.socket) -> tuple[wire.ToWorker, bytes]:
         data += more
     stop = LENGTH + int.from_bytes(data[:LENGTH])
     return wire.to_worker(data[LENGTH:stop]), data[stop:]
-
-
-def _resident() -> int:
-    """Resident memory of this process in bytes, 0 where it cannot be read."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")

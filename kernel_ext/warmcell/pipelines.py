@@ -301,10 +301,13 @@ class Pipeline:
         if plan.graph is None:
             why = plan.analysis.reason or "its graph follows the inputs"
             return {"text/plain": f"{self!r} ({plan.analysis.mode}: {why})"}
-        from warmcell_widgets.render import graph_svg
+        from warmcell_widgets.render import graph_html
 
         names = " -> ".join(node.name for node in plan.graph.nodes)
-        return {"text/plain": f"{self!r}: {names}", "text/html": graph_svg(plan.graph)}
+        return {
+            "text/plain": f"{self!r}: {names}",
+            "text/html": graph_html(plan.graph, title=self.name),
+        }
 
 
 @overload

@@ -151,7 +151,8 @@ class ParameterModel:
 
     def _complete(self, values: dict[str, Any]) -> dict[str, Any]:
         if self._defaults and len(values) < len(self._names):
-            values = {**self._defaults, **values}
+            given, defaults = values, self._defaults
+            values = {n: given[n] if n in given else defaults[n] for n in self._names} | given
             for key in self._shared:  # one call's change must not reach the next call
                 if values[key] is self._defaults[key]:
                     values[key] = copy.deepcopy(values[key])

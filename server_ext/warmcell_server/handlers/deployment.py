@@ -10,9 +10,9 @@ from tornado.httputil import url_concat
 
 from warmcell.errors import NotFound, Unauthenticated, Unavailable, WarmcellError
 from warmcell_server import metrics, openapi, page
-from warmcell_server.api import cancel_run, list_runs
 from warmcell_server.deployment import Deployment
 from warmcell_server.handlers.base import Handler
+from warmcell_server.operations.runs import cancel_run, list_runs
 
 __all__ = ["MetricsHandler", "PageHandler", "ProbeHandler", "RunHandler", "RunsHandler"]
 

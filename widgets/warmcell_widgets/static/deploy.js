@@ -85,7 +85,7 @@ class Deploy {
     this.check();
     this.say("wc-dim", "Deploying…");
     this.waiting = setTimeout(() => this.say("wc-dim",
-      "Waiting for the running cell: a new snapshot is taken between cells. What is deployed goes on serving."), WAITING_MS);
+      "Waiting for the running cell: a new snapshot is taken between cells. What is deployed goes on serving. (If the kernel was restarted since, run this cell again.)"), WAITING_MS);
     this.model.send({ kind: "warmcell-deploy", id: this.sent, name: this.name.value });
   }
 

@@ -1,0 +1,97 @@
+"""Runs: list, show, cancel, query."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from warmcell.errors import Conflict, NotFound, UsageError
+from warmcell_server.dispatcher import conflict_if_ended
+from warmcell_server.operation import Call, Result, Routes, decode
+
+if TYPE_CHECKING:
+    from warmcell_server.host import Host
+
+__all__ = ["ROUTES", "cancel_run", "list_runs"]
+
+ROUTES = Routes()
+RUN_FILTERS = frozenset(
+    {
+        "limit",
+        "before",
+        "pipeline",
+        "deployment",
+        "snapshot",
+        "status",
+        "trigger",
+        "since",
+        "until",
+        "text",
+    }
+)
+
+
+@ROUTES.add("GET", "api/v1/runs")
+async def _runs(host: Host, call: Call) -> Result:
+    return 200, await list_runs(host, call.query)
+
+
+async def list_runs(host: Host, query: dict[str, str]) -> dict[str, Any]:
+    """One page of runs, newest first, and the cursor of the next."""
+    unknown = sorted(query.keys() - RUN_FILTERS)
+    if unknown:
+        raise UsageError(
+            f"Unknown filter '{unknown[0]}'.", hint=f"Filters: {', '.join(sorted(RUN_FILTERS))}."
+        )
+    filters: dict[str, Any] = dict(query)
+    for name in ("limit", "snapshot"):
+        if name in filters:
+            if not str(filters[name]).isdecimal():
+                raise UsageError(f"'{name}' must be a whole number, not '{filters[name]}'.")
+            filters[name] = int(filters[name])
+    limit = filters["limit"] = max(1, min(filters.get("limit", 50), 1000))
+    rows = await asyncio.wrap_future(host.store.list_runs(**{**filters, "limit": limit + 1}))
+    more = len(rows) > limit
+    return {"runs": rows[:limit], "next": rows[limit - 1]["run_id"] if more else None}
+
+
+@ROUTES.add("GET", "api/v1/runs/*")
+async def _run(host: Host, call: Call) -> Result:
+    return 200, await asyncio.wrap_future(host.store.get_run(call.arguments[0]))
+
+
+@ROUTES.add("DELETE", "api/v1/runs/*")
+async def _cancel(host: Host, call: Call) -> Result:
+    return 202, await cancel_run(host, call.arguments[0])
+
+
+async def cancel_run(host: Host, run_id: str) -> dict[str, Any]:
+    """Ask a run to stop. Raises NotFound, or Conflict once it has ended."""
+    try:
+        host.dispatcher.cancel(run_id)
+    except NotFound:
+        run = await asyncio.wrap_future(host.store.get_run(run_id))
+        conflict_if_ended(run["status"], run_id)
+        raise Conflict(
+            f"Run '{run_id}' runs in another process.", hint="Cancel it where it runs."
+        ) from None
+    return {"run_id": run_id, "status": "cancelling"}
+
+
+@ROUTES.add("POST", "api/v1/sql")
+async def _sql(host: Host, call: Call) -> Result:
+    class Body(msgspec.Struct, forbid_unknown_fields=True):
+        query: str
+        limit: int = 10_000
+
+    body = decode(call, Body)
+    limit = max(1, min(body.limit, 100_000))
+    table = await asyncio.wrap_future(host.store.sql(body.query, limit=limit))
+    return 200, {
+        "columns": table.columns,
+        "types": table.types,
+        "rows": table.rows,
+        "truncated": table.truncated,
+    }
