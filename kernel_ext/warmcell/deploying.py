@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 import msgspec
 
@@ -108,7 +109,6 @@ def deploy(
         ),
         settings=limits,
         notebook=notebook(),
-        stored="pending" if taken.restorable else "refused: it holds what cannot be stored",
         overtake=overtake,
     )
     try:
@@ -118,7 +118,7 @@ def deploy(
         raise
     binding.snapshot = deployed["snapshot"]
     if deployed.get("stored") in (None, "pending"):
-        _store_behind(taken, deployed["pipeline"], deployed["snapshot"])
+        _store_behind(taken, body, deployed["snapshot"])
     return Deployment(deployed)
 
 
@@ -175,7 +175,7 @@ def _sources(pipeline: Pipeline) -> list[dict[str, Any]]:
     ]
 
 
-def _store_behind(taken: Capture, pipeline: str, number: int) -> None:
+def _store_behind(taken: Capture, body: wire.Deploy, number: int) -> None:
     """Write the stored form in the background and tell the host how that went."""
     here = kernel()
     blobs = Path(here.status().blobs)
@@ -187,9 +187,10 @@ def _store_behind(taken: Capture, pipeline: str, number: int) -> None:
         except (WarmcellError, OSError) as error:
             stored = wire.Stored(f"refused: {error}", environment=_raw(environment()))
         try:
-            here.control("PATCH", f"api/v1/snapshots/{pipeline}/{number}", stored)
+            here.control("PATCH", f"api/v1/snapshots/{quote(body.pipeline)}/{number}", stored)
         except WarmcellError as error:
-            log.warning("Snapshot %d of '%s' stays unstored: %s", number, pipeline, error)
+            log.warning("Snapshot %d of '%s' stays unstored: %s", number, body.pipeline, error)
+        body.stored = stored.stored  # what a new host is told after a lost link
 
     threading.Thread(target=write, name="warmcell-store", daemon=True).start()
 

@@ -248,6 +248,15 @@ class Deployments:
         if binding.in_flight == 0:
             binding.worker.send(wire.Drop(binding.key))
 
+    def stored(self, pipeline: str, number: int, stored: str) -> None:
+        """The stored form of a snapshot was written, or could not be."""
+        for deployment in self._by_name.values():
+            if (deployment.pipeline, deployment.snapshot) == (pipeline, number):
+                deployment.stored = stored
+            for binding in deployment.warm:
+                if (binding.body.pipeline, binding.snapshot) == (pipeline, number):
+                    binding.body.stored = stored
+
     def released(self, binding: Binding) -> None:
         """A call of ``binding`` ended."""
         binding.in_flight -= 1

@@ -52,9 +52,7 @@ async def _stored(host: Host, call: Call) -> Result:
     record.stored, record.manifest = body.stored, body.manifest
     record.environment = body.environment
     host.store.append(SnapshotEntry(record))
-    for deployment in host.deployments:
-        if (deployment.pipeline, deployment.snapshot) == (pipeline, number):
-            deployment.stored = body.stored
+    host.deployments.stored(pipeline, number, body.stored)
     return 200, {"pipeline": pipeline, "number": number, "stored": body.stored}
 
 
