@@ -83,11 +83,17 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A fresh page of the browser, in a context of its own. Its waits end after 30 s."""
+def page(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    """A fresh page of the browser, in a context of its own. Its waits end after 30 s.
+
+    What it showed last stays as ``page.png`` in the test's folder.
+    """
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(30_000)
-    yield context.new_page()
+    opened = context.new_page()
+    yield opened
+    opened.screenshot(path=tmp_path / "page.png")
+    print("the page at the end:", tmp_path / "page.png")  # shown when the test failed
     context.close()
 
 
