@@ -35,6 +35,11 @@ def chain(x: int) -> int:
 
 
 @pipeline
+def single(x: int) -> int:
+    return increment(x)
+
+
+@pipeline
 def fan(x: int) -> int:
     return join([increment(x) for _ in range(FAN)])
 
@@ -98,6 +103,7 @@ def measure() -> dict[str, list[float]]:
         "plain calls, chain of 100": timed(plain_chain, CHAIN),
         "Hamilton, chain of 100": timed(hamilton_chain(), CHAIN),
         "Warmcell, chain of 100, recorded": timed(chain, CHAIN),
+        "Warmcell, a whole run of one step, recorded": timed(single, 1),
         "plain calls, fan-out of 50": timed(plain_fan, FAN + 1),
         "Hamilton, fan-out of 50": timed(hamilton_fan(), FAN + 1),
         "Warmcell, fan-out of 50, recorded": timed(fan, FAN + 1),
