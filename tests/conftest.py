@@ -92,8 +92,9 @@ def page(browser: Any, tmp_path: Path) -> Iterator[Any]:
     context.set_default_timeout(30_000)
     opened = context.new_page()
     yield opened
-    opened.screenshot(path=tmp_path / "page.png")
-    print("the page at the end:", tmp_path / "page.png")  # shown when the test failed
+    if not opened.is_closed():
+        opened.screenshot(path=tmp_path / "page.png")
+        print("the page at the end:", tmp_path / "page.png")  # shown when the test failed
     context.close()
 
 

@@ -9,7 +9,7 @@ from warmcell.vitals import SWITCH_INTERVAL, Meter
 
 
 def test_the_switch_interval_is_given_back() -> None:
-    """While it measures the interval is short; afterwards it is what it was, whatever is repeated."""
+    """While it measures the interval is short; then it is what it was, whatever is repeated."""
     before = sys.getswitchinterval()
     meter = Meter(lambda lag, rss: None)
     meter.start()
