@@ -53,11 +53,14 @@ class Binding:
         self.idle = threading.Event()
         self.idle.set()
 
-    def measured(self, seconds: float) -> None:
-        """Learn how long calls take. The cap keeps one slow call from speaking for many."""
-        seconds = min(seconds, CAP)
+    def measured(self, wall: float, own: float, process: float) -> None:
+        """Learn what calls need, in seconds: the time that their thread computed (``own``), and
+        the time that they waited for something else than the interpreter lock. While they wait for
+        that, the process computes (``process``): a queue for it must not make calls look long, or
+        they would be given more threads, and the queue would stay."""
+        need = min(own + max(0.0, wall - process), CAP)
         first = self.predicted == UNKNOWN
-        self.predicted = seconds if first else self.predicted + WEIGHT * (seconds - self.predicted)
+        self.predicted = need if first else self.predicted + WEIGHT * (need - self.predicted)
 
 
 class Serving:
@@ -97,7 +100,7 @@ class Serving:
         if binding is None:
             error = ErrorInfo("RunLost", "The kernel no longer holds this snapshot.")
             return wire.Answer(message.call, "lost", error=error)
-        began = time.perf_counter()
+        wall, own, process = time.perf_counter(), time.thread_time(), time.process_time()
         started = now()
         with self._lock:
             binding.calls += 1
@@ -116,7 +119,11 @@ class Serving:
                 binding.calls -= 1
                 if not binding.calls:
                     binding.idle.set()
-            binding.measured(time.perf_counter() - began)
+            binding.measured(
+                time.perf_counter() - wall,
+                time.thread_time() - own,
+                time.process_time() - process,
+            )
 
     def _execute(self, binding: Binding, message: wire.Invoke) -> wire.Answer:
         from warmcell.runner import CancelToken, execute
