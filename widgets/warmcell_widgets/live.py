@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,7 +24,6 @@ from warmcell_widgets.runs import run_graph
 FIRST_SECONDS = 0.15  # a shorter run is drawn once, at its end
 FRAME_SECONDS = 0.2
 IDLE_SECONDS = 1.0
-DONE_SECONDS = 5.0
 MOST_DRAWN = 80
 
 Publish = Callable[[dict[str, str], bool], None]
@@ -36,14 +36,17 @@ class LiveRun:
         self._pipeline = pipeline
         self._nodes = {node.name: node for node in views(graph)} if graph is not None else {}
         self._publish = publish
+        self._events: deque[Mapping[str, Any]] = deque()
         self._steps: dict[str, dict[str, Any]] = {}
         self._notes: dict[str, str] = {}
         self._began = time.time()
         self._final: Any = None
-        self._lock = threading.Lock()
         self._news = threading.Event()
         self._done = threading.Event()
-        context = contextvars.copy_context()  # the cell that the output belongs to
+        self._shown = False
+        self._turn = threading.Lock()  # of publishing, and of what has been shown
+        self._context = contextvars.copy_context()  # the cell that the output belongs to
+        context = contextvars.copy_context()
         self._thread = threading.Thread(
             target=context.run, args=(self._loop,), name="warmcell-live", daemon=True
         )
@@ -53,48 +56,63 @@ class LiveRun:
         """Note an event of the run: ``kind`` is "step" (with ``step``, ``status``, ``started_at``,
         ``finished_at`` in µs and maybe ``upstream``) or "progress" (``step``, ``done``, ``total``,
         ``message``). Others are ignored."""
-        kind, name = event.get("kind"), event.get("step")
-        if not isinstance(name, str):
+        self._events.append(event)  # on the path of every step: all else is the thread's work
+        if not self._news.is_set():
+            self._news.set()
+
+    def done(self, run: Any = None) -> None:
+        """Show the end: ``run`` is the :class:`warmcell.runs.Run`, or its JSON, where there is
+        one. Harmless when repeated."""
+        if self._done.is_set():
             return
-        with self._lock:
+        self._final = run
+        self._done.set()
+        self._news.set()
+        # Here and not by the thread: waking and joining it costs more than a short run.
+        self._context.run(self._end)
+
+    # -- the thread ----------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        current.set(None)  # what is shown here is no step's output
+        self._done.wait(FIRST_SECONDS)
+        while not self._done.is_set():
+            self._news.clear()
+            with self._turn:
+                if not self._done.is_set():
+                    self._show()
+            self._done.wait(FRAME_SECONDS)
+            if not self._done.is_set():
+                self._news.wait(IDLE_SECONDS - FRAME_SECONDS)
+
+    def _end(self) -> None:
+        current.set(None)
+        with self._turn:
+            self._show()
+
+    def _show(self) -> None:
+        self._publish(self._bundle(), self._shown)
+        self._shown = True
+
+    def _take(self) -> None:
+        """Take in the events that came since."""
+        while self._events:
+            event = self._events.popleft()
+            kind, name = event.get("kind"), event.get("step")
+            if not isinstance(name, str):
+                continue
             if kind == "step":
                 self._steps.setdefault(name, {"step": name}).update(event)
                 if name not in self._nodes:
                     self._nodes[name] = NodeView(name, tuple(event.get("upstream") or ()))
             elif kind == "progress":
                 self._notes[name] = _progress(event)
-        self._news.set()
-
-    def done(self, run: Any = None) -> None:
-        """Show the end: ``run`` is the :class:`warmcell.runs.Run`, or its JSON, where there is
-        one. Waits a bounded time until the last state is sent. Harmless when repeated."""
-        if self._done.is_set():
-            return
-        self._final = run
-        self._done.set()
-        self._news.set()
-        self._thread.join(DONE_SECONDS)
-
-    # -- the thread ----------------------------------------------------------------------------
-
-    def _loop(self) -> None:
-        current.set(None)  # what is shown here is no step's output
-        shown = False
-        self._done.wait(FIRST_SECONDS)
-        while not self._done.is_set():
-            self._news.clear()
-            self._publish(self._bundle(), shown)
-            shown = True
-            self._done.wait(FRAME_SECONDS)
-            if not self._done.is_set():
-                self._news.wait(IDLE_SECONDS - FRAME_SECONDS)
-        self._publish(self._bundle(), shown)
 
     def _bundle(self) -> dict[str, str]:
-        with self._lock:
-            nodes = list(self._nodes.values())
-            steps = [dict(step) for step in self._steps.values()]
-            notes = dict(self._notes)
+        self._take()
+        nodes = list(self._nodes.values())
+        steps = [dict(step) for step in self._steps.values()]
+        notes = self._notes
         for step in steps:
             if step.get("status") == "running":
                 started = fmt.moment(step.get("started_at"))
