@@ -99,12 +99,23 @@ def measure() -> dict[str, list[float]]:
     """All comparisons, each in seconds per step."""
     assert plain_chain(1) == chain(1).output == CHAIN + 1
     assert plain_fan(1) == fan(1).output == 2 * FAN
+    whole, one = timed(chain, 1), timed(single, 1)
+    spread = timed(fan, 1)
     return {
         "plain calls, chain of 100": timed(plain_chain, CHAIN),
         "Hamilton, chain of 100": timed(hamilton_chain(), CHAIN),
-        "Warmcell, chain of 100, recorded": timed(chain, CHAIN),
-        "Warmcell, a whole run of one step, recorded": timed(single, 1),
+        "Warmcell, chain of 100, recorded and shown live": [t / CHAIN for t in whole],
+        "the same without what a run of one step costs": further(whole, one, CHAIN),
+        "Warmcell, a whole run of one step, recorded and shown live": one,
         "plain calls, fan-out of 50": timed(plain_fan, FAN + 1),
         "Hamilton, fan-out of 50": timed(hamilton_fan(), FAN + 1),
-        "Warmcell, fan-out of 50, recorded": timed(fan, FAN + 1),
+        "Warmcell, fan-out of 50, recorded and shown live": [t / (FAN + 1) for t in spread],
+        "the same without what a run of one step costs, fan-out": further(spread, one, FAN + 1),
     }
+
+
+def further(whole: list[float], one: list[float], steps: int) -> list[float]:
+    """Seconds per step after the first: of the lowest, the median and the highest run."""
+    return [
+        (all_of_them - first) / (steps - 1) for all_of_them, first in zip(whole, one, strict=True)
+    ]
