@@ -116,6 +116,7 @@ def deploy(
     except BaseException:
         here.serving.drop(binding.key)
         raise
+    here.say_where()
     binding.snapshot = deployed["snapshot"]
     if deployed.get("stored") in (None, "pending"):
         _store_behind(taken, body, deployed["snapshot"])

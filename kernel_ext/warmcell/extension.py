@@ -66,7 +66,6 @@ def _loaded(shell: InteractiveShell) -> WarmcellMagics | None:
 def _connect() -> None:
     """Connect on a thread, and say it in one line if this kernel has to host itself."""
     kernel = link.kernel()
-    known = kernel.notice
 
     def work() -> None:
         try:
@@ -77,5 +76,4 @@ def _connect() -> None:
     thread = threading.Thread(target=work, name="warmcell-connect", daemon=True)
     thread.start()
     thread.join(CONNECT_SECONDS)
-    if kernel.notice and kernel.notice != known:
-        print(kernel.notice)
+    kernel.say_where()

@@ -23,7 +23,7 @@ from warmcell.errors import LinkError, StoreFull, WarmcellError, error_from_prob
 from warmcell.records import RunDetail, RunRecord
 from warmcell.serving import Serving
 
-__all__ = ["Kernel", "LinkRecorder", "control", "kernel", "notebook", "recorder", "start", "status"]
+__all__ = ["Kernel", "LinkRecorder", "control", "kernel", "notebook", "status"]
 
 ACKNOWLEDGE_SECONDS = 10.0
 RECONNECT_SECONDS = 60.0
@@ -37,7 +37,7 @@ class Kernel:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.serving = Serving()
-        self.notice: str | None = None  # one line for the user, when a host was started here
+        self._notice: str | None = None
         self._announced: dict[str, wire.Deploy] = {}
         self._lock = threading.RLock()
         self._link: Connection | None = None
@@ -45,16 +45,6 @@ class Kernel:
         self._closing = False
 
     # -- the link ----------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Connect in the background, so that the first use finds the link ready."""
-        threading.Thread(target=self._try_link, name="warmcell-connect", daemon=True).start()
-
-    def _try_link(self) -> None:
-        try:
-            self.link()
-        except WarmcellError as error:
-            log.info("Not connected yet: %s", error)
 
     def link(self) -> Connection:
         """Return the link, connecting first where there is none. Raises LinkError."""
@@ -79,7 +69,7 @@ class Kernel:
             from warmcell_server.embedded import EmbeddedHost
 
             self._embedded = EmbeddedHost.start(Path.cwd())
-            self.notice = (
+            self._notice = (
                 "Warmcell: this kernel has no Jupyter server with Warmcell, so it hosts itself at "
                 f"{self._embedded.url} (store: {self._embedded.home})."
             )
@@ -132,6 +122,13 @@ class Kernel:
         self._announced.clear()
         if embedded is not None:
             embedded.close()
+
+    def say_where(self) -> None:
+        """Tell the user in one line, once, that this kernel had to start a host of its own."""
+        with self._lock:
+            notice, self._notice = self._notice, None
+        if notice is not None:
+            print(notice)
 
     # -- asking the host -----------------------------------------------------------------------
 
@@ -227,19 +224,9 @@ def kernel() -> Kernel:
     return found
 
 
-def start() -> None:
-    """Connect this kernel to its host in the background."""
-    kernel().start()
-
-
 def control(method: str, path: str, body: object | None = None, *, timeout: float = 30.0) -> Any:
     """See :meth:`Kernel.control`."""
     return kernel().control(method, path, body, timeout=timeout)
-
-
-def recorder() -> LinkRecorder:
-    """See :meth:`Kernel.recorder`."""
-    return kernel().recorder()
 
 
 def status() -> LinkStatus:

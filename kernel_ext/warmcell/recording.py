@@ -61,13 +61,15 @@ class NullRecorder:
 
 def find_recorder() -> Recorder:
     """The recorder of this kernel. Without a host: a warning line, and one that keeps nothing."""
-    from warmcell.link import recorder
+    from warmcell.link import kernel
 
     try:
-        return recorder()
+        recorder = kernel().recorder()
     except WarmcellError as error:
         log.warning("This run is not kept in the history: %s", error)
         return NullRecorder()
+    kernel().say_where()
+    return recorder
 
 
 class Reporter:

@@ -38,6 +38,7 @@ class Deployment:
     notebook: str | None = None
     user: str | None = None
     stored: str = "pending"
+    has_secrets: bool = False
     binding: Binding | None = None
     reason: str = ""
     warm: list[Binding] = field(default_factory=list)
@@ -58,11 +59,6 @@ class Deployment:
     @property
     def state(self) -> str:
         return "serving" if self.binding is not None else "detached"
-
-    @property
-    def has_secrets(self) -> bool:
-        """Whether the signature has a secret: pydantic marks those ``writeOnly``."""
-        return b'"writeOnly"' in bytes(self.input_schema)
 
     @property
     def in_flight(self) -> int:

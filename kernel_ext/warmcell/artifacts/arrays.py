@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 from typing import Any, ClassVar
+
+import msgspec
 
 from warmcell.artifacts.serializer import Summary, family
 from warmcell.schemas.jsonform import to_json
@@ -12,6 +15,11 @@ from warmcell.schemas.jsonform import to_json
 __all__ = ["Arrays"]
 
 _INLINE_ITEMS = 256
+
+
+@functools.lru_cache(64)
+def _name(dtype: Any) -> str:
+    return str(dtype)  # numpy works it out anew each time
 
 
 class Arrays:
@@ -23,12 +31,15 @@ class Arrays:
         if family(value) != "numpy":
             return False
         numpy = sys.modules["numpy"]
-        return isinstance(value, numpy.ndarray | numpy.generic) and value.dtype.kind != "O"
+        return isinstance(value, (numpy.ndarray, numpy.generic)) and value.dtype.kind != "O"
 
     def summarise(self, value: Any) -> Summary:
         inline = value.size <= _INLINE_ITEMS and value.nbytes <= 16_384
         shape = " x ".join(map(str, value.shape))
-        preview = f"{shape} {value.dtype}" if shape else str(value.dtype)
+        kind = _name(value.dtype)
+        preview = f"{shape} {kind}" if shape else kind
+        if inline and value.dtype.kind in "fiub":
+            return Summary(value.nbytes, preview, msgspec.json.encode(value.tolist()))
         try:
             return Summary(value.nbytes, preview, to_json(value) if inline else None)
         except ValueError:

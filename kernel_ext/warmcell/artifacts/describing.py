@@ -18,6 +18,8 @@ INLINE = 16_384
 """The most bytes of JSON that are kept inline."""
 
 _SHORT = 1_000
+_FEW = 32
+_FLAT = frozenset({float, int, bool, type(None)})
 _WORD = 1 << 63
 
 
@@ -42,6 +44,14 @@ def describe(step: str, name: str, value: Any) -> ArtifactRecord:
         raw = msgspec.Raw(data)
         label = "text" if kind is str else "json"
         return ArtifactRecord(step, name, label, kind.__name__, len(data), None, None, raw)
+    if kind is dict and len(value) <= _FEW and _FLAT.issuperset(map(type, value.values())):
+        try:
+            data = msgspec.json.encode(value)
+        except (TypeError, ValueError):
+            return _described(step, name, value)  # keys or numbers that are not JSON's
+        if len(data) <= INLINE:
+            raw = msgspec.Raw(data)
+            return ArtifactRecord(step, name, "json", "dict", len(data), None, None, raw)
     return _described(step, name, value)
 
 
