@@ -38,6 +38,7 @@ class Kernel:
         self.pid = os.getpid()
         self.serving = Serving()
         self._notice: str | None = None
+        self._said: str | None = None
         self._announced: dict[str, wire.Deploy] = {}
         self._lock = threading.RLock()
         self._link: Connection | None = None
@@ -126,8 +127,9 @@ class Kernel:
     def say_where(self) -> None:
         """Tell the user in one line, once, that this kernel had to start a host of its own."""
         with self._lock:
-            notice, self._notice = self._notice, None
-        if notice is not None:
+            notice, said = self._notice, self._said
+            self._said = notice or said
+        if notice is not None and notice != said:
             print(notice)
 
     # -- asking the host -----------------------------------------------------------------------
