@@ -179,7 +179,8 @@ def _sources(pipeline: Pipeline) -> list[dict[str, Any]]:
 def _store_behind(taken: Capture, body: wire.Deploy, number: int) -> None:
     """Write the stored form in the background and tell the host how that went."""
     here = kernel()
-    blobs = Path(here.status().blobs)
+    link = here.link()
+    blobs = Path(link.status.blobs)
 
     def write() -> None:
         try:
@@ -188,12 +189,13 @@ def _store_behind(taken: Capture, body: wire.Deploy, number: int) -> None:
         except (WarmcellError, OSError) as error:
             stored = wire.Stored(f"refused: {error}", environment=_raw(environment()))
         try:
-            here.control("PATCH", f"api/v1/snapshots/{quote(body.pipeline)}/{number}", stored)
+            path = f"api/v1/snapshots/{quote(body.pipeline)}/{number}"
+            here.control("PATCH", path, stored, link=link)
         except WarmcellError as error:
             log.warning("Snapshot %d of '%s' stays unstored: %s", number, body.pipeline, error)
         body.stored = stored.stored  # what a new host is told after a lost link
 
-    threading.Thread(target=write, name="warmcell-store", daemon=True).start()
+    threading.Thread(target=write, name="warmcell-snapshot", daemon=True).start()
 
 
 @cache

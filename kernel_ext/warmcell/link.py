@@ -135,15 +135,23 @@ class Kernel:
     # -- asking the host -----------------------------------------------------------------------
 
     def control(
-        self, method: str, path: str, body: object | None = None, *, timeout: float = 30.0
+        self,
+        method: str,
+        path: str,
+        body: object | None = None,
+        *,
+        timeout: float = 30.0,
+        link: Connection | None = None,
     ) -> Any:
         """Call the control plane; ``path`` is relative to ``…/warmcell/`` and may have a query.
 
         Returns the decoded JSON of the answer. Raises the error of :mod:`warmcell.errors` that
-        the host's problem names.
+        the host's problem names. With ``link`` no other is made: what goes on in the background
+        must not bring back a host that was let go.
         """
         data = None if body is None else msgspec.json.encode(body)
-        reply = self.link().ask(lambda number: wire.Request(number, method, path, data), timeout)
+        link = link or self.link()
+        reply = link.ask(lambda number: wire.Request(number, method, path, data), timeout)
         decoded = msgspec.json.decode(reply.body) if reply.body else None
         if reply.status >= 400:
             raise error_from_problem(reply.status, decoded)

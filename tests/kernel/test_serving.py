@@ -329,3 +329,14 @@ def test_a_deployment_without_worker_says_how_to_get_it_back(kernel: link.Kernel
 def on_loop(embedded: EmbeddedHost, coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine on the event loop of an embedded host."""
     return asyncio.run_coroutine_threadsafe(coroutine, embedded._loop).result(WAIT)
+
+
+def test_what_was_let_go_stays_so(kernel: link.Kernel) -> None:
+    """The thread that writes a stored form does not bring back a host that was closed meanwhile."""
+    doubling.deploy("double")
+    kernel.close()
+    for thread in threading.enumerate():
+        if thread.name == "warmcell-snapshot":
+            thread.join(WAIT)
+    assert kernel.status().mode == "none"
+    assert kernel._embedded is None
