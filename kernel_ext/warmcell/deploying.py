@@ -90,7 +90,7 @@ def deploy(
         key=binding.key,
         digest=taken.digest,
         input_schema=_raw(parameters.json_schema()),
-        output_schema=_raw(output_schema(live.declared_outputs(), pipeline.name)),
+        output_schema=_raw(output_schema(live.outputs, pipeline.name)),
         steps=[step.name for step in live.steps],
         source=msgspec.json.encode(_sources(pipeline)).decode(),
         notes=list(taken.notes),

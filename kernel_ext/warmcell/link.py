@@ -171,8 +171,7 @@ class Kernel:
             if body.key not in self.serving:
                 del self._announced[name]
                 continue
-            again = msgspec.structs.replace(body, reattach=True)
-            data = msgspec.json.encode(again)
+            data = msgspec.json.encode(body)
             link.ask(lambda n, d=data: wire.Request(n, "POST", "api/v1/deployments", d), 30.0)  # type: ignore[misc]
 
     def recorder(self) -> LinkRecorder:

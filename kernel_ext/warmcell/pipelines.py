@@ -255,10 +255,6 @@ class Pipeline:
         """Names and types of what a run returns, as far as the body tells."""
         return self.plan().shape.outputs
 
-    def declared_outputs(self) -> tuple[OutputSpec, ...]:
-        """The same as :attr:`outputs`."""
-        return self.outputs
-
     def graph(self) -> Graph | None:
         """The graph, where it does not depend on the inputs; else None."""
         return self.plan().graph

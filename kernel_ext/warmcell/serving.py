@@ -49,7 +49,6 @@ class Binding:
         self.snapshot = snapshot
         self.predicted = UNKNOWN
         self.calls = 0
-        self.dropped = False
         self.idle = threading.Event()
         self.idle.set()
 

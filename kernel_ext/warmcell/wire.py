@@ -126,7 +126,6 @@ class Vitals(msgspec.Struct, tag="vitals"):
     lag: float
     rss: int
     stuck: int = 0
-    busy: bool = False
 
 
 ToHost: TypeAlias = Hello | Answer | Progress | Request | Vitals
@@ -185,7 +184,6 @@ class Deploy(msgspec.Struct, omit_defaults=True):
     notebook: str | None = None
     stored: str = "pending"
     overtake: bool = False
-    reattach: bool = False  # the same binding again, after the link was lost
 
 
 class Stored(msgspec.Struct, omit_defaults=True):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from warmcell import wire
-from warmcell.ids import now
 
 __all__ = ["Binding", "Worker"]
 
@@ -21,9 +20,7 @@ class Worker:
         self.kernel_id = hello.kernel_id
         self.notebook = hello.notebook
         self.pid = hello.pid
-        self.connected_at = now()
         self.vitals: wire.Vitals | None = None
-        self.vitals_at = 0
         self.gone = False
         self._transport = transport
 

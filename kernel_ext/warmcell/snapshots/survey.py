@@ -143,10 +143,6 @@ class Survey:
             found = self._kinds[cls] = kind_of(target)
         return found
 
-    def is_notebook_class(self, cls: type) -> bool:
-        """Whether a type is re-created by this snapshot."""
-        return id(cls) in self.code or id(cls) in self.carriers
-
     # -- edges -------------------------------------------------------------------------------
 
     def edges(self, target: object) -> Iterable[object]:
