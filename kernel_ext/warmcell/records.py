@@ -50,6 +50,9 @@ class RunRecord(msgspec.Struct, omit_defaults=True):
     kernel_id: str | None = None
     user: str | None = None
     host_id: str | None = None
+    traceparent: str | None = None  # W3C Trace Context of the call
+    idempotency_key: str | None = None  # digest of principal, deployment and key
+    fingerprint: str | None = None  # digest of the body that came with the key
 
 
 class StepRecord(msgspec.Struct, array_like=True):
@@ -134,6 +137,35 @@ class DeploymentRecord(msgspec.Struct, omit_defaults=True):
     user: str | None = None
 
 
+class DeliveryRecord(msgspec.Struct, omit_defaults=True):
+    """The delivery of a run's end to its ``callback_url``. A later record of the same
+    ``delivery_id`` replaces an earlier one. ``status``: pending | delivered | failed | refused."""
+
+    delivery_id: str  # the webhook-id, the same in all attempts
+    run_id: str
+    deployment: str
+    url: str
+    status: str
+    created_at: int
+    updated_at: int
+    attempts: int = 0
+    next_at: int | None = None
+    response: int | None = None  # HTTP status of the last attempt
+    error: str | None = None
+    host_id: str | None = None
+
+
+class AuditRecord(msgspec.Struct, omit_defaults=True):
+    """Something that somebody did to who may do what: ``event`` such as "key.created"."""
+
+    time: int
+    event: str
+    subject: str
+    deployment: str | None = None
+    user: str | None = None
+    detail: msgspec.Raw | None = None
+
+
 # -- spool lines -----------------------------------------------------------------------------
 
 
@@ -163,4 +195,18 @@ class DeploymentEntry(msgspec.Struct, tag_field="entry", tag="deployment"):
     deployment: DeploymentRecord
 
 
-Entry: TypeAlias = RunEntry | DetailEntry | SnapshotEntry | DeploymentEntry
+class DeliveryEntry(msgspec.Struct, tag_field="entry", tag="delivery"):
+    """A delivery, new or changed."""
+
+    delivery: DeliveryRecord
+
+
+class AuditEntry(msgspec.Struct, tag_field="entry", tag="audit"):
+    """A line of the audit."""
+
+    audit: AuditRecord
+
+
+Entry: TypeAlias = (
+    RunEntry | DetailEntry | SnapshotEntry | DeploymentEntry | DeliveryEntry | AuditEntry
+)

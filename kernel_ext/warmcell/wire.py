@@ -49,7 +49,13 @@ class Refused(msgspec.Struct, tag="refused"):
 
 
 class Invoke(msgspec.Struct, tag="invoke", omit_defaults=True):
-    """Execute a run of snapshot ``key``. ``parameters`` is the raw JSON object of the body."""
+    """Execute a run of snapshot ``key``. ``parameters`` is the raw JSON object of the body.
+
+    Where ``content_type`` is given, the body of the request is something else: ``parameters`` are
+    its bytes, or ``file`` is where they are, and ``query`` has the other parameters as text.
+    ``accept`` is what the caller takes where that is not JSON. With ``stream`` the worker sends
+    :class:`Event` while it executes. ``headers`` are there for deployments with middleware.
+    """
 
     call: int
     key: str
@@ -59,10 +65,23 @@ class Invoke(msgspec.Struct, tag="invoke", omit_defaults=True):
     record: bool = True
     run_name: str | None = None
     deployment: str | None = None
+    stream: bool = False
+    content_type: str | None = None
+    query: dict[str, str] | None = None
+    file: str | None = None
+    accept: str | None = None
+    traceparent: str | None = None
+    headers: dict[str, str] | None = None
+    user: str | None = None
 
 
 class Answer(msgspec.Struct, tag="answer", omit_defaults=True):
-    """How a call ended. ``outputs``, ``parameters`` and ``detail`` are finished JSON."""
+    """How a call ended. ``outputs``, ``parameters`` and ``detail`` are finished JSON.
+
+    ``steps`` are the names of the steps and their durations in microseconds. ``body`` is what the
+    caller gets instead of JSON, of ``content_type``. ``http_status`` and ``headers`` are set by
+    middleware.
+    """
 
     call: int
     status: str  # a terminal Status, or "invalid" when the parameters do not fit
@@ -73,6 +92,53 @@ class Answer(msgspec.Struct, tag="answer", omit_defaults=True):
     errors: list[dict[str, str]] | None = None  # of "invalid": pointer, message, type
     started_at: int = 0
     finished_at: int = 0
+    steps: list[tuple[str, int]] = []
+    body: bytes | None = None
+    content_type: str | None = None
+    http_status: int = 0
+    headers: dict[str, str] | None = None
+
+
+class Watch(msgspec.Struct, tag="watch"):
+    """Send the events of a run that is executed now, from its beginning on."""
+
+    run_id: str
+
+
+class Event(msgspec.Struct, tag="event"):
+    """Something that happened in a run. ``id`` grows within a run and is about its time in
+    microseconds; ``kind`` is "step", "progress", "log" or "output"; ``data`` is a JSON object."""
+
+    run_id: str
+    id: int
+    kind: str
+    data: bytes
+
+
+class EndpointCall(msgspec.Struct, tag="endpoint_call", omit_defaults=True):
+    """A request for a custom endpoint of snapshot ``key``; answered by
+    :class:`EndpointAnswer`. ``path`` has the values of the pattern's placeholders."""
+
+    call: int
+    key: str
+    endpoint: int  # its place among the endpoints of the snapshot
+    method: str
+    url: str
+    path: dict[str, str]
+    query: list[tuple[str, str]]
+    headers: dict[str, str]
+    body: bytes
+    user: str | None = None
+
+
+class EndpointAnswer(msgspec.Struct, tag="endpoint_answer", omit_defaults=True):
+    """The answer of a custom endpoint, finished."""
+
+    call: int
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: dict[str, str] = {}
 
 
 class Cancel(msgspec.Struct, tag="cancel"):
@@ -128,8 +194,8 @@ class Vitals(msgspec.Struct, tag="vitals"):
     stuck: int = 0
 
 
-ToHost: TypeAlias = Hello | Answer | Progress | Request | Vitals
-ToWorker: TypeAlias = Welcome | Refused | Invoke | Cancel | Drop | Reply
+ToHost: TypeAlias = Hello | Answer | Progress | Request | Vitals | Event | EndpointAnswer
+ToWorker: TypeAlias = Welcome | Refused | Invoke | Cancel | Drop | Reply | Watch | EndpointCall
 
 _encoder = msgspec.msgpack.Encoder()
 _for_host: msgspec.msgpack.Decoder[ToHost] = msgspec.msgpack.Decoder(ToHost)
@@ -167,6 +233,17 @@ class Connection(msgspec.Struct, omit_defaults=True):
     secret: str | None = None
 
 
+class EndpointSpec(msgspec.Struct, omit_defaults=True):
+    """A custom endpoint. ``path`` begins with a slash and may have ``{placeholders}``;
+    ``operation`` is its OpenAPI operation object."""
+
+    method: str
+    path: str
+    name: str
+    auth_required: bool = True
+    operation: msgspec.Raw = msgspec.Raw(b"{}")
+
+
 class Deploy(msgspec.Struct, omit_defaults=True):
     """Body of ``POST api/v1/deployments``: serve the worker's binding ``key`` under ``name``."""
 
@@ -184,6 +261,9 @@ class Deploy(msgspec.Struct, omit_defaults=True):
     notebook: str | None = None
     stored: str = "pending"
     overtake: bool = False
+    endpoints: list[EndpointSpec] = []
+    middleware: bool = False
+    site: str | None = None  # digest of the deployment's own front end, kept in the store
 
 
 class Stored(msgspec.Struct, omit_defaults=True):

@@ -13,6 +13,7 @@ from warmcell.ids import rfc3339
 from warmcell.records import DeploymentRecord
 from warmcell_server.calls import Pending, Waiting
 from warmcell_server.limits import Limits
+from warmcell_server.settings import Settings
 from warmcell_server.workers import Binding
 
 __all__ = ["Deployment"]
@@ -32,6 +33,9 @@ class Deployment:
     updated_at: int
     limits: Limits = field(default_factory=Limits)
     settings: dict[str, Any] = field(default_factory=dict)
+    served: Settings = field(default_factory=Settings)
+    endpoints: list[wire.EndpointSpec] = field(default_factory=list)
+    site: str | None = None
     steps: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     held: msgspec.Raw = field(default_factory=lambda: msgspec.Raw(b"[]"))

@@ -23,6 +23,7 @@ from warmcell.ids import now
 from warmcell.records import DeploymentRecord, SnapshotRecord
 from warmcell_server.deployment import Deployment
 from warmcell_server.limits import Limits, limits_of
+from warmcell_server.settings import settings_of
 from warmcell_server.workers import Binding, Worker
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class Deployments:
                 updated_at=micros(row["updated_at"]),
                 limits=limits_of(settings),
                 settings=settings,
+                served=settings_of(settings),
                 steps=[part["name"] for part in _parts(snapshot) if part.get("kind") == "step"],
                 notes=snapshot.get("notes") or [],
                 held=_raw(snapshot.get("held") or []),
@@ -117,6 +119,7 @@ class Deployments:
         """Refuse a deploy that cannot work, before anything is changed."""
         check_name(body.name)
         limits = limits_of(body.settings)
+        settings_of(body.settings)
         current = self._by_name.get(body.name)
         holder = current.binding.worker if current is not None and current.binding else None
         if holder is not None and holder is not worker and not body.overtake:
@@ -207,6 +210,9 @@ class Deployments:
         deployment.notes = body.notes
         deployment.held = body.held
         deployment.settings = body.settings
+        deployment.served = settings_of(body.settings)
+        deployment.endpoints = body.endpoints
+        deployment.site = body.site
         deployment.notebook = body.notebook
         deployment.stored = body.stored
         deployment.updated_at = now()

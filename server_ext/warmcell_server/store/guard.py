@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
 __all__ = ["VIEWS", "check"]
 
-VIEWS = ("runs", "steps", "artifacts", "logs", "snapshots", "deployments", "errors")
+VIEWS = (
+    "runs",
+    "steps",
+    "artifacts",
+    "logs",
+    "snapshots",
+    "deployments",
+    "deliveries",
+    "audit",
+    "errors",
+)
 
 _NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 _SOURCES = frozenset(

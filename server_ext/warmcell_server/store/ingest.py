@@ -136,6 +136,10 @@ class Ingestor:
         self._forget("data.artifacts", ("step", "name"), batch.artifacts, fresh)
         _append(connection, "data.artifacts", batch.artifacts.values())
         _append(connection, "data.logs", batch.logs)
+        _append(connection, "data.audit", batch.audit)
+        if batch.deliveries:
+            with connection.appender("data.deliveries", action="upsert") as appender:
+                appender.append_rows(list(batch.deliveries.values()))
         for snapshot in batch.snapshots:
             put_snapshot(connection, snapshot)
         for deployment in batch.deployments:

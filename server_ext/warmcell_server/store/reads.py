@@ -24,13 +24,15 @@ MAX_LIMIT = 10_000
 
 _RUN = (
     "run_id, run_name, pipeline, deployment, snapshot, trigger, status, created_at, started_at, "
-    'finished_at, parameters, outputs, error, notebook, "user"'
+    'finished_at, parameters, outputs, error, notebook, "user", '
+    "traceparent"
 )
 _SNAPSHOT = (
     "pipeline, number, digest, created_at, input_schema, output_schema, source, notes, held, "
     'environment, settings, notebook, "user", stored, manifest'
 )
-_TIMES = frozenset({"created_at", "updated_at", "started_at", "finished_at", "time", "last_run_at"})
+_TIME_NAMES = "created_at updated_at started_at finished_at time last_run_at next_at"
+_TIMES = frozenset(_TIME_NAMES.split())
 _JSON_NAMES = (
     "parameters outputs error upstream inputs value input_schema output_schema notes held "
     "environment settings manifest"
@@ -88,6 +90,12 @@ def get_run(cursor: DuckDBPyConnection, run_id: str) -> dict[str, Any]:
         cursor,
         "SELECT time, stream, text, step, level FROM data.logs WHERE run_id = ? "
         "ORDER BY time, rowid",
+        [run_id],
+    )
+    run["deliveries"] = _dicts(
+        cursor,
+        "SELECT delivery_id, url, status, created_at, updated_at, attempts, next_at, response, "
+        "error AS reason FROM data.deliveries WHERE run_id = ? ORDER BY created_at",
         [run_id],
     )
     return run

@@ -10,6 +10,8 @@ import msgspec
 from warmcell.records import (
     TERMINAL,
     ArtifactRecord,
+    DeliveryEntry,
+    DeliveryRecord,
     DeploymentRecord,
     DetailEntry,
     ErrorInfo,
@@ -19,7 +21,14 @@ from warmcell.records import (
     StepRecord,
 )
 
-from .spooled import SpooledDetail, SpooledEntry, SpooledRunEntry, SpooledSnapshotEntry
+from .spooled import (
+    SpooledAudit,
+    SpooledAuditEntry,
+    SpooledDetail,
+    SpooledEntry,
+    SpooledRunEntry,
+    SpooledSnapshotEntry,
+)
 
 __all__ = [
     "DEPLOYMENT_COLUMNS",
@@ -37,7 +46,7 @@ Row: TypeAlias = list[Any]
 RUN_COLUMNS = (
     "run_id", "run_name", "pipeline", "deployment", "snapshot", "trigger", "status", "created_at",
     "started_at", "finished_at", "parameters", "outputs", "error", "notebook", "kernel_id", "user",
-    "host_id",
+    "host_id", "traceparent", "idempotency_key", "fingerprint",
 )  # fmt: skip
 SNAPSHOT_COLUMNS = (
     "pipeline", "number", "digest", "created_at", "input_schema", "output_schema", "source",
@@ -69,6 +78,8 @@ class Batch:
     logs: list[Row] = field(default_factory=list)
     snapshots: list[SnapshotRecord] = field(default_factory=list)
     deployments: list[DeploymentRecord] = field(default_factory=list)
+    deliveries: dict[str, Row] = field(default_factory=dict)
+    audit: list[Row] = field(default_factory=list)
 
     def add(self, line: bytes, host_id: str) -> None:
         """Add what a line says. ``host_id`` is whose spool it stands in.
@@ -90,6 +101,10 @@ class Batch:
                 self._add_detail(entry.run_id, detail)
         elif isinstance(entry, SpooledSnapshotEntry):
             self.snapshots.append(entry.snapshot)
+        elif isinstance(entry, DeliveryEntry):
+            self.deliveries[entry.delivery.delivery_id] = _delivery_row(entry.delivery, host_id)
+        elif isinstance(entry, SpooledAuditEntry):
+            self.audit.append(_audit_row(entry.audit))
         else:
             self.deployments.append(entry.deployment)
 
@@ -144,7 +159,7 @@ def _run_row(run: RunRecord, host_id: str) -> Row:
         run.run_id, run.run_name, run.pipeline, run.deployment, run.snapshot, run.trigger,
         run.status, run.created_at, run.started_at, run.finished_at, _json(run.parameters),
         _json(run.outputs), _error(run.error), run.notebook, run.kernel_id, run.user,
-        run.host_id or host_id,
+        run.host_id or host_id, run.traceparent, run.idempotency_key, run.fingerprint,
     ]  # fmt: skip
 
 
@@ -165,6 +180,20 @@ def _artifact_row(run_id: str, artifact: ArtifactRecord) -> Row:
 
 def _log_row(run_id: str, log: LogRecord) -> Row:
     return [run_id, log.time, log.stream, log.text, log.step, log.level]
+
+
+def _delivery_row(delivery: DeliveryRecord, host_id: str) -> Row:
+    return [
+        delivery.delivery_id, delivery.run_id, delivery.deployment, delivery.url, delivery.status,
+        delivery.created_at, delivery.updated_at, delivery.attempts, delivery.next_at,
+        delivery.response, delivery.error, delivery.host_id or host_id,
+    ]  # fmt: skip
+
+
+def _audit_row(audit: SpooledAudit) -> Row:
+    return [
+        audit.time, audit.event, audit.subject, audit.deployment, audit.user, _json(audit.detail),
+    ]  # fmt: skip
 
 
 def _detail(raw: msgspec.Raw) -> SpooledDetail | None:

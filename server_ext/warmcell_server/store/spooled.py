@@ -12,6 +12,8 @@ import msgspec
 
 from warmcell.records import (
     ArtifactRecord,
+    AuditRecord,
+    DeliveryEntry,
     DeploymentRecord,
     DetailEntry,
     LogRecord,
@@ -21,6 +23,7 @@ from warmcell.records import (
 )
 
 __all__ = [
+    "SpooledAuditEntry",
     "SpooledDeployment",
     "SpooledDetail",
     "SpooledEntry",
@@ -71,6 +74,19 @@ class SpooledDeploymentEntry(msgspec.Struct, tag_field="entry", tag="deployment"
     deployment: SpooledDeployment
 
 
+class SpooledAudit(AuditRecord):
+    detail: msgspec.Raw = NOTHING
+
+
+class SpooledAuditEntry(msgspec.Struct, tag_field="entry", tag="audit"):
+    audit: SpooledAudit
+
+
 SpooledEntry: TypeAlias = (
-    SpooledRunEntry | DetailEntry | SpooledSnapshotEntry | SpooledDeploymentEntry
+    SpooledRunEntry
+    | DetailEntry
+    | SpooledSnapshotEntry
+    | SpooledDeploymentEntry
+    | DeliveryEntry
+    | SpooledAuditEntry
 )

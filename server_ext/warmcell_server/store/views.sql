@@ -10,7 +10,7 @@ SELECT run_id, run_name, pipeline, deployment, snapshot, trigger, status,
        error ->> '$.message' AS error,
        error ->> '$.type' AS error_type,
        error ->> '$.step' AS error_step,
-       notebook, "user", host_id
+       notebook, "user", host_id, traceparent
 FROM data.runs;
 
 CREATE OR REPLACE VIEW main.steps AS
@@ -41,3 +41,12 @@ FROM data.deployments;
 
 CREATE OR REPLACE VIEW main.errors AS
 SELECT make_timestamp(time) AS time, file, host_id, reason, line FROM data.errors;
+
+CREATE OR REPLACE VIEW main.deliveries AS
+SELECT delivery_id, run_id, deployment, url, status, make_timestamp(created_at) AS created_at,
+       make_timestamp(updated_at) AS updated_at, attempts, make_timestamp(next_at) AS next_at,
+       response, error
+FROM data.deliveries;
+
+CREATE OR REPLACE VIEW main.audit AS
+SELECT make_timestamp(time) AS time, event, subject, deployment, "user", detail FROM data.audit;

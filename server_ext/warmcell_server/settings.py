@@ -1,0 +1,71 @@
+"""Settings of a deployment as the host reads them: who may call, from where, under which paths.
+
+What users write is :class:`warmcell.config.DeploymentSettings`, which checks it and says what was
+wrong; here arrives its JSON form. Limits are read by :mod:`warmcell_server.limits`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from warmcell.errors import UsageError
+
+__all__ = ["Cors", "SecureHeaders", "Settings", "settings_of"]
+
+
+class Cors(msgspec.Struct, frozen=True):
+    """Which pages of other origins may read answers; none unless set. ``allow_origins`` may be
+    ``["*"]``."""
+
+    allow_origins: list[str] = []
+    allow_methods: list[str] = ["GET", "POST", "DELETE", "OPTIONS"]
+    allow_headers: list[str] = ["*"]
+    allow_credentials: bool = False
+
+
+class SecureHeaders(msgspec.Struct, frozen=True):
+    """Headers by ZenML's names. True is our default, a text is sent as it is, False omits it."""
+
+    server: bool | str = False
+    hsts: bool | str = False
+    xfo: bool | str = True
+    content: bool | str = True
+    csp: bool | str = True
+    referrer: bool | str = True
+    cache: bool | str = True
+    permissions: bool | str = True
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the host needs to know beside the limits. Paths begin with a slash and are relative to
+    the deployment's URL."""
+
+    auth: Literal["jupyter", "public"] = "jupyter"
+    app_title: str | None = None
+    app_description: str | None = None
+    app_version: str | None = None
+    cors: Cors = Cors()
+    secure_headers: SecureHeaders = SecureHeaders()
+    api_url_path: str = ""
+    docs_url_path: str = "/docs"
+    invoke_url_path: str = "/invoke"
+    submit_url_path: str = "/submit"
+    health_url_path: str = "/health"
+    info_url_path: str = "/info"
+    metrics_url_path: str = "/metrics"
+    trusted: bool = False
+    cancel_on_disconnect: bool = False
+
+
+def settings_of(given: dict[str, Any]) -> Settings:
+    """Read the host's part of a deployment's settings; others are not looked at here.
+
+    Raises :class:`UsageError` for a value that does not fit.
+    """
+    known = {name: given[name] for name in Settings.__struct_fields__ if name in given}
+    try:
+        return msgspec.convert(known, Settings)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"A setting of the deployment does not fit: {error}.") from error
