@@ -19,9 +19,9 @@ class Cors(msgspec.Struct, frozen=True):
     """Which pages of other origins may read answers; none unless set. ``allow_origins`` may be
     ``["*"]``."""
 
-    allow_origins: list[str] = []
-    allow_methods: list[str] = ["GET", "POST", "DELETE", "OPTIONS"]
-    allow_headers: list[str] = ["*"]
+    allow_origins: tuple[str, ...] = ()
+    allow_methods: tuple[str, ...] = ("GET", "POST", "DELETE", "OPTIONS")
+    allow_headers: tuple[str, ...] = ("*",)
     allow_credentials: bool = False
 
 
