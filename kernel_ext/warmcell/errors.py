@@ -11,7 +11,12 @@ from typing import Any
 
 
 class WarmcellError(Exception):
-    """Base of all: a message that names what was wrong, and a hint that names the way out."""
+    """Base of all: a message that names what was wrong, and a hint that names the way out.
+
+    ``headers`` go along where the error becomes an HTTP answer.
+    """
+
+    headers: dict[str, str] | None = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

@@ -28,6 +28,7 @@ class ErrorInfo(msgspec.Struct, omit_defaults=True):
     step: str | None = None
     traceback: str | None = None
     hint: str | None = None
+    errors: list[dict[str, str]] | None = None  # of parameters: pointer, message, type
 
 
 class RunRecord(msgspec.Struct, omit_defaults=True):

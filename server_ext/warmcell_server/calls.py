@@ -14,12 +14,48 @@ from warmcell_server.workers import Binding
 if TYPE_CHECKING:
     from warmcell_server.deployment import Deployment
 
-__all__ = ["CallResult", "Pending", "Waiting"]
+__all__ = ["CallResult", "Pending", "Waiting", "Wanted"]
+
+
+class Wanted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a caller wants beside a run of these parameters; times in seconds.
+
+    ``detached``: the run belongs to the server, whoever goes away. ``stream``: somebody listens to
+    its events. ``plain``: it is kept without its steps and their outputs. ``key`` and
+    ``fingerprint`` are digests of an Idempotency-Key and of its body.
+    ``content_type``, ``query``, ``file``, ``accept`` and ``headers``: see
+    :class:`warmcell.wire.Invoke`.
+    """
+
+    run_name: str | None = None
+    timeout: float | None = None
+    queue_timeout: float | None = None
+    run_timeout: float | None = None
+    detached: bool = False
+    stream: bool = False
+    plain: bool = False
+    callback_url: str | None = None
+    key: str | None = None
+    fingerprint: str | None = None
+    traceparent: str | None = None
+    content_type: str | None = None
+    query: dict[str, str] | None = None
+    file: str | None = None
+    accept: str | None = None
+    headers: dict[str, str] | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether the run has to be in the history before its caller hears of it, whatever the
+        deployment records: somebody will ask for it by its id or its key."""
+        return self.detached or self.key is not None
 
 
 class CallResult(msgspec.Struct):
     """How a call ended. ``status`` is a terminal one, or "invalid" when the parameters do not fit
-    the signature. ``outputs`` and ``parameters`` are JSON; ``execution_time`` is in seconds."""
+    the signature. ``outputs`` and ``parameters`` are JSON; ``execution_time`` is in seconds,
+    ``queued`` and the times of ``steps`` are in microseconds. ``body`` of ``content_type`` is what
+    a caller gets who did not want JSON."""
 
     run_id: str
     run_name: str | None
@@ -33,28 +69,44 @@ class CallResult(msgspec.Struct):
     pipeline: str
     snapshot: int
     snapshot_id: str
+    queued: int = 0
+    steps: list[tuple[str, int]] = []
+    body: bytes | None = None
+    content_type: str | None = None
+    http_status: int = 0
+    headers: dict[str, str] | None = None
 
 
 @dataclass(eq=False, slots=True)
 class Waiting:
-    """A call that was admitted. ``deadline`` and ``created_at`` are microseconds, UTC."""
+    """A call that was admitted. Times are microseconds, UTC; a deadline of 0 never comes.
+
+    ``deadline`` is for the whole call, ``queue_deadline`` for its beginning, ``run_limit`` for the
+    time from its beginning.
+    """
 
     run_id: str
-    run_name: str | None
     parameters: bytes
     user: str | None
     trigger: str
+    wanted: Wanted
+    deployment: Deployment
     created_at: int
     deadline: int
+    queue_deadline: int
+    run_limit: int
     future: asyncio.Future[CallResult]
+    pending: Pending | None = None
 
 
 @dataclass(eq=False, slots=True)
 class Pending:
     """A call that a worker executes; ``shown`` once the history has it as running."""
 
+    number: int
     call: Waiting
     deployment: Deployment
     binding: Binding
     sent_at: int
+    deadline: int
     shown: bool = False

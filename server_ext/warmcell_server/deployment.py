@@ -18,6 +18,8 @@ from warmcell_server.workers import Binding
 
 __all__ = ["Deployment"]
 
+_WEIGHT = 0.1  # of the newest execution in the running mean
+
 
 @dataclass(eq=False)
 class Deployment:
@@ -51,6 +53,7 @@ class Deployment:
     total_runs: int = 0
     failed_runs: int = 0
     last_run_at: int | None = None
+    mean_seconds: float = 0.0  # of recent executions
 
     @property
     def snapshot_id(self) -> str:
@@ -76,8 +79,23 @@ class Deployment:
     def vitals(self) -> wire.Vitals | None:
         return self.binding.worker.vitals if self.binding is not None else None
 
-    def ended(self, status: str, finished_at: int) -> None:
-        """Count a call that ended."""
+    def eta(self, ahead: int, places: int) -> float:
+        """Seconds until a call with ``ahead`` calls before it is expected to start, when ``places``
+        may run at once."""
+        return self.mean_seconds * (ahead + 1) / places
+
+    def ended(
+        self,
+        status: str,
+        finished_at: int,
+        seconds: float,
+        queued: float,
+        steps: list[tuple[str, int]],
+    ) -> None:
+        """Count a call that ended, after ``queued`` seconds of waiting and ``seconds`` of
+        execution; ``steps`` are names and microseconds."""
+        mean = self.mean_seconds
+        self.mean_seconds = mean + _WEIGHT * (seconds - mean) if mean else seconds
         self.total_runs += 1
         self.last_run_at = finished_at
         if status != "succeeded":

@@ -72,10 +72,14 @@ class Deployments:
         known = ", ".join(sorted(self._by_name)) or "none"
         raise NotFound(f"There is no deployment '{name}'.", hint=f"Deployments here: {known}.")
 
-    def load(self, rows: list[dict[str, Any]], snapshots: dict[str, dict[str, Any]]) -> None:
+    def load(
+        self, rows: list[dict[str, Any]], snapshots: dict[str, dict[str, Any]]
+    ) -> list[Deployment]:
         """Take up what the store knows of names that no worker of this host serves: they answer
-        503, and say who serves them or how to deploy them again."""
+        503, and say who serves them or how to deploy them again. Returns those that are no longer
+        this host's."""
         self._elsewhere = {}
+        before = dict(self._by_name)
         for row in rows:
             name = row["name"]
             if name in self._by_name and self._by_name[name].ready:
@@ -114,6 +118,7 @@ class Deployments:
                 reason="No kernel holds it since its server ended. Deploy it again from "
                 f"{row.get('notebook') or 'its notebook'}.",
             )
+        return [gone for name, gone in before.items() if name not in self._by_name]
 
     def check(self, body: wire.Deploy, worker: Worker) -> Limits:
         """Refuse a deploy that cannot work, before anything is changed."""
@@ -240,14 +245,18 @@ class Deployments:
         return deployment
 
     def remove(self, name: str) -> Deployment:
-        """Forget the name: calls to it answer 404 from here on, calls in flight end."""
+        """Forget the name: calls to it answer 404 from here on. To be followed by
+        :meth:`release` once nothing waits for it."""
         deployment = self.get(name)
         del self._by_name[name]
+        return deployment
+
+    def release(self, deployment: Deployment) -> None:
+        """Let go of what a removed deployment holds, as soon as its calls in flight have ended."""
         deployment.binding = None
         for binding in deployment.warm:
             self.retire(binding)
         deployment.warm = []
-        return deployment
 
     def retire(self, binding: Binding) -> None:
         """Have the worker drop a binding as soon as none of its calls is in flight."""

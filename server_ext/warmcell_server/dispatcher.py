@@ -1,46 +1,64 @@
 """The dispatcher: one call from admission to its recorded end.
 
-A call is admitted or refused at once, queued while its deployment is at its limit, sent to the
-worker that holds the snapshot, ended by the worker's answer, by its deadline, by a cancel or by the
-worker's death, recorded in the spool, and only then answered.
+A call is admitted or refused at once, queued while its deployment or its pool is at its limit, sent
+to the worker that holds the snapshot, ended by the worker's answer, by its deadline, by a cancel or
+by the worker's death, recorded in the spool, and only then answered.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-
-import msgspec
+import math
+from collections import deque
+from typing import Any
 
 from warmcell import wire
-from warmcell.errors import Conflict, NotFound, QueueFull, StoreFull, Unavailable
-from warmcell.ids import new_id, now
-from warmcell.records import TERMINAL, ErrorInfo, RunEntry, RunRecord
+from warmcell.errors import Conflict, NotFound, ParameterError, QueueFull, StoreFull, Unavailable
+from warmcell.ids import new_id, now, rfc3339
+from warmcell.records import TERMINAL, ErrorInfo, Status
 from warmcell_server.batch import BatchRuns
-from warmcell_server.calls import CallResult, Pending, Waiting
+from warmcell_server.callrecords import CallRecords
+from warmcell_server.calls import CallResult, Pending, Waiting, Wanted
 from warmcell_server.deployment import Deployment
 from warmcell_server.deployments import Deployments
+from warmcell_server.results import terminal_event
 from warmcell_server.store import Store
 from warmcell_server.workers import Worker
 
-__all__ = ["CallResult", "Dispatcher"]
+__all__ = ["PLAIN", "Dispatcher"]
 
+PLAIN = Wanted()
 SWEEP_SECONDS = 0.25
 SHOW_RUNNING_AFTER = 1_000_000  # microseconds until a call in flight is shown in the history
+QUEUED_SECONDS = 24 * 3600.0  # an asynchronous run waits at most so long unless it says otherwise
+LONGEST_RETRY = 60.0
 
 log = logging.getLogger("warmcell.dispatcher")
-_encode = msgspec.json.Encoder().encode
 
 
 class Dispatcher:
     """Sends calls to workers. Belongs to the host's event loop."""
 
-    def __init__(self, store: Store, deployments: Deployments, host_id: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        deployments: Deployments,
+        host_id: str,
+        *,
+        hub: Any = None,
+        webhooks: Any = None,
+    ) -> None:
         self.batch = BatchRuns(store, host_id)
         self._store = store
         self._deployments = deployments
-        self._host_id = host_id
+        self._hub = hub
+        self._webhooks = webhooks
+        self._records = CallRecords(store, host_id)
+        self._calls: dict[str, Waiting] = {}  # by run id: all that have not ended
         self._pending: dict[int, Pending] = {}
+        self._pools: dict[str, set[int]] = {}  # numbers of pending calls
+        self._leaving: list[Deployment] = []  # undeployed, with calls that still wait
         self._last_call = 0
         self._draining = False
         self._sweeper: asyncio.Task[None] | None = None
@@ -57,14 +75,13 @@ class Dispatcher:
         parameters: bytes,
         *,
         user: str | None = None,
-        run_name: str | None = None,
-        timeout: float | None = None,
         trigger: str = "call",
-    ) -> asyncio.Future[CallResult]:
+        wanted: Wanted = PLAIN,
+    ) -> Waiting:
         """Admit a call of deployment ``name``; ``parameters`` is the JSON object as it arrived.
 
-        ``timeout`` is in seconds and counts from here; it can shorten the deployment's, not
-        lengthen it.
+        The ``future`` of what is returned has the :class:`CallResult`. Timeouts of the caller can
+        shorten the deployment's, not lengthen them.
 
         Raises:
             NotFound: no such deployment.
@@ -72,6 +89,64 @@ class Dispatcher:
             QueueFull: as many calls wait as may.
             StoreFull: the call could not be recorded.
         """
+        deployment = self._ready(name)
+        limits = deployment.limits
+        if limits.record != "none" or wanted.kept:
+            self._store.admit()
+        at_once = not deployment.queue and self._room(deployment)
+        if not at_once and len(deployment.queue) >= limits.max_queue:
+            raise self._full(deployment)
+        moment = now()
+        whole = _least(wanted.timeout, None if wanted.detached else limits.timeout)
+        queue = _least(wanted.queue_timeout, limits.queue_timeout)
+        if queue is None and wanted.detached:
+            queue = QUEUED_SECONDS
+        run = _least(wanted.run_timeout, limits.run_timeout)
+        if wanted.detached:
+            run = _least(run, limits.timeout)
+        call = Waiting(
+            new_id(),
+            parameters,
+            user,
+            trigger,
+            wanted,
+            deployment,
+            moment,
+            0 if whole is None else moment + int(whole * 1_000_000),
+            0 if queue is None else moment + int(queue * 1_000_000),
+            0 if run is None else int(run * 1_000_000),
+            asyncio.get_running_loop().create_future(),
+        )
+        if wanted.kept:
+            self._records.admitted(call, "running" if at_once else "queued")
+        if self._hub is not None and (wanted.stream or wanted.detached):
+            self._hub.open(call.run_id, deployment.name)
+        self._calls[call.run_id] = call
+        if at_once:
+            self._send(call)
+        else:
+            deployment.queue.append(call)
+            if self._hub is not None and (wanted.stream or wanted.detached):
+                self._hub.state(call.run_id, "queued", queued_ahead=len(deployment.queue) - 1)
+        return call
+
+    def check_room(self, name: str, count: int) -> None:
+        """Raise :class:`QueueFull` unless ``count`` calls of ``name`` can be admitted now, and
+        :class:`ParameterError` if so many never can."""
+        deployment = self._ready(name)
+        limits = deployment.limits
+        most = limits.concurrency + limits.max_queue
+        if count > most:
+            raise ParameterError(
+                f"Deployment '{name}' takes at most {most} instances in one request; "
+                f"there are {count}.",
+                errors=[{"pointer": "/instances", "message": "too many", "type": "too_long"}],
+                hint="Send fewer at once, or raise max_queue in its settings.",
+            )
+        if count > most - len(deployment.running) - len(deployment.queue):
+            raise self._full(deployment)
+
+    def _ready(self, name: str) -> Deployment:
         deployment = self._deployments.get(name)
         if self._draining:
             raise Unavailable("The server is shutting down.", retry_after=5)
@@ -79,60 +154,91 @@ class Dispatcher:
             raise Unavailable(
                 f"Deployment '{name}' has no worker now. {deployment.reason}", retry_after=5
             )
-        limits = deployment.limits
-        if limits.record != "none":
-            self._store.admit()
-        moment = now()
-        seconds = limits.timeout if timeout is None else min(timeout, limits.timeout)
-        call = Waiting(
-            new_id(),
-            run_name,
-            parameters,
-            user,
-            trigger,
-            moment,
-            moment + int(seconds * 1_000_000),
-            asyncio.get_running_loop().create_future(),
-        )
-        if len(deployment.running) < limits.concurrency:
-            self._send(Pending(call, deployment, deployment.binding, moment))
-        elif len(deployment.queue) < limits.max_queue:
-            deployment.queue.append(call)
-        else:
-            raise QueueFull(
-                f"Deployment '{name}' has {limits.concurrency} calls running and "
-                f"{limits.max_queue} waiting, which is its limit.",
-                hint="Try again later, or raise max_queue or concurrency in its settings.",
-            )
-        return call.future
+        return deployment
 
-    def _send(self, pending: Pending) -> None:
-        self._last_call = number = self._last_call + 1
-        self._pending[number] = pending
-        call, deployment, binding = pending.call, pending.deployment, pending.binding
-        deployment.running[number] = pending
-        binding.in_flight += 1
-        binding.worker.send(
-            wire.Invoke(
-                number,
-                binding.key,
-                call.run_id,
-                call.parameters,
-                (call.deadline - pending.sent_at) / 1_000_000,
-                deployment.limits.record != "none",
-                call.run_name,
-                deployment.name,
-            )
+    def _full(self, deployment: Deployment) -> QueueFull:
+        limits = deployment.limits
+        seconds = deployment.eta(len(deployment.queue), self._places(deployment))
+        return QueueFull(
+            f"Deployment '{deployment.name}' has {len(deployment.running)} calls running and "
+            f"{len(deployment.queue)} waiting; {limits.max_queue} may wait.",
+            retry_after=min(LONGEST_RETRY, max(1.0, math.ceil(seconds))),
+            hint="Try again later, or raise max_queue or concurrency in its settings.",
         )
+
+    def _places(self, deployment: Deployment) -> int:
+        """How many calls of a deployment may run at once."""
+        limits = deployment.limits
+        if limits.pool is None:
+            return limits.concurrency
+        return min(limits.concurrency, self._pool_size(limits.pool))
+
+    def _pool_size(self, pool: str) -> int:
+        sizes = [d.limits.pool_size for d in self._deployments if d.limits.pool == pool]
+        return min(sizes, default=1)
+
+    def _room(self, deployment: Deployment) -> bool:
+        limits = deployment.limits
+        if len(deployment.running) >= limits.concurrency:
+            return False
+        if limits.pool is None:
+            return True
+        return len(self._pools.get(limits.pool, ())) < self._pool_size(limits.pool)
+
+    def _send(self, call: Waiting) -> None:
+        deployment, wanted = call.deployment, call.wanted
+        binding = deployment.binding
+        assert binding is not None
+        self._last_call = number = self._last_call + 1
+        moment = now() if deployment.queue or wanted.kept else call.created_at
+        deadline = call.deadline
+        if call.run_limit and not (deadline and deadline < moment + call.run_limit):
+            deadline = moment + call.run_limit
+        pending = Pending(number, call, deployment, binding, moment, deadline)
+        call.pending = self._pending[number] = deployment.running[number] = pending
+        if pool := deployment.limits.pool:
+            self._pools.setdefault(pool, set()).add(number)
+        binding.in_flight += 1
+        message = wire.Invoke(
+            number,
+            binding.key,
+            call.run_id,
+            call.parameters,
+            (deadline - moment) / 1_000_000 if deadline else None,
+            deployment.limits.record != "none" and not wanted.plain,
+            wanted.run_name,
+            deployment.name,
+        )
+        message.traceparent = wanted.traceparent
+        if wanted is not PLAIN:
+            message.stream = wanted.stream or wanted.detached
+            message.content_type, message.query = wanted.content_type, wanted.query
+            message.file, message.accept = wanted.file, wanted.accept
+            message.headers, message.user = wanted.headers, call.user
+            if self._hub is not None and message.stream:
+                self._hub.state(call.run_id, "running")
+        binding.worker.send(message)
 
     def _send_waiting(self, deployment: Deployment) -> None:
-        """Send what waits, as far as there is room."""
-        while deployment.queue and len(deployment.running) < deployment.limits.concurrency:
-            if deployment.binding is None:
-                break
-            call = deployment.queue.popleft()
-            if not call.future.done():  # else its caller left
-                self._send(Pending(call, deployment, deployment.binding, now()))
+        """Send what waits for ``deployment`` or for its pool, as far as there is room."""
+        pool = deployment.limits.pool
+        if pool is None:
+            while deployment.queue and deployment.binding is not None and self._room(deployment):
+                self._send(deployment.queue.popleft())
+            return
+        while True:  # the one that waited longest is next, whatever deployment it calls
+            heads = [
+                d
+                for d in (*self._deployments, *self._leaving)
+                if d.limits.pool == pool and d.queue and d.binding is not None and self._room(d)
+            ]
+            if not heads:
+                return
+            self._send(min(heads, key=lambda d: d.queue[0].created_at).queue.popleft())
+
+    def switched(self, deployment: Deployment) -> None:
+        """A deployment got a worker or other limits: send what may run now."""
+        self._send_waiting(deployment)
 
     # -- ends --------------------------------------------------------------------------------
 
@@ -145,122 +251,149 @@ class Dispatcher:
     def _end(self, pending: Pending, answer: wire.Answer) -> None:
         """Record how a call ended, then answer its caller."""
         call, deployment, binding = pending.call, pending.deployment, pending.binding
-        del self._pending[answer.call]
-        deployment.running.pop(answer.call, None)
+        number = pending.number
+        del self._pending[number]
+        deployment.running.pop(number, None)
+        self._calls.pop(call.run_id, None)
+        for numbers in self._pools.values():
+            numbers.discard(number)
         self._deployments.released(binding)
         finished_at = answer.finished_at or now()
         started_at = answer.started_at or pending.sent_at
-        deployment.ended(answer.status, finished_at)
-        pipeline = binding.body.pipeline
+        queued = max(0, pending.sent_at - call.created_at)
+        seconds = (finished_at - started_at) / 1_000_000
+        deployment.ended(answer.status, finished_at, seconds, queued / 1_000_000, answer.steps)
         refused: StoreFull | None = None
-        if pending.shown or deployment.limits.keeps(answer.status):
-            record = self._record(
-                call, deployment, "failed" if answer.status == "invalid" else answer.status
-            )
-            record.pipeline, record.snapshot = pipeline, binding.snapshot
-            record.started_at, record.finished_at = started_at, finished_at
-            if answer.parameters is not None:
-                record.parameters = msgspec.Raw(answer.parameters)
-            if answer.outputs is not None:
-                record.outputs = msgspec.Raw(answer.outputs)
-            record.error = answer.error
-            record.kernel_id = binding.worker.kernel_id
-            detail = None if answer.detail is None else msgspec.Raw(answer.detail)
-            try:
-                self._store.append_line(_encode(RunEntry(record, detail)))
-            except StoreFull as failure:
-                refused = failure
+        if pending.shown or call.wanted.kept or deployment.limits.keeps(answer.status):
+            refused = self._records.ended(pending, answer, started_at, finished_at)
+        pipeline = binding.body.pipeline
+        result = CallResult(
+            call.run_id,
+            call.wanted.run_name,
+            answer.status,
+            answer.outputs,
+            answer.parameters,
+            answer.error,
+            answer.errors,
+            seconds,
+            deployment.name,
+            pipeline,
+            binding.snapshot,
+            f"{pipeline}@{binding.snapshot}",
+            queued,
+            answer.steps,
+            answer.body,
+            answer.content_type,
+            answer.http_status,
+            answer.headers,
+        )
+        self._tell(call, result, refused)
+        if deployment.queue or deployment.limits.pool is not None:
+            self._send_waiting(deployment)
+        if self._leaving:
+            self._let_go()
+
+    def _end_waiting(self, call: Waiting, status: Status, error: ErrorInfo) -> None:
+        """End a call that never reached a worker and is in no queue any more."""
+        deployment = call.deployment
+        self._calls.pop(call.run_id, None)
+        deployment.ended(status, now(), 0.0, (now() - call.created_at) / 1_000_000, [])
+        if call.wanted.kept or deployment.limits.keeps(status):
+            self._records.unserved(call, status, error)
+        result = CallResult(
+            call.run_id,
+            call.wanted.run_name,
+            status,
+            None,
+            None,
+            error,
+            None,
+            0.0,
+            deployment.name,
+            deployment.pipeline,
+            deployment.snapshot,
+            deployment.snapshot_id,
+            now() - call.created_at,
+        )
+        self._tell(call, result, None)
+
+    def _tell(self, call: Waiting, result: CallResult, refused: StoreFull | None) -> None:
+        """Everybody who waits for the end of a call hears of it."""
         if not call.future.done():
-            if refused is not None:
+            if refused is not None and not call.wanted.detached:
                 # A success says "recorded"; what could not be recorded is not acknowledged.
                 call.future.set_exception(refused)
             else:
-                call.future.set_result(
-                    CallResult(
-                        call.run_id,
-                        call.run_name,
-                        answer.status,
-                        answer.outputs,
-                        answer.parameters,
-                        answer.error,
-                        answer.errors,
-                        (finished_at - started_at) / 1_000_000,
-                        deployment.name,
-                        pipeline,
-                        binding.snapshot,
-                        f"{pipeline}@{binding.snapshot}",
-                    )
-                )
-        if deployment.queue:
-            self._send_waiting(deployment)
-
-    def _end_waiting(
-        self, deployment: Deployment, call: Waiting, status: str, error: ErrorInfo
-    ) -> None:
-        """End a call that never reached a worker."""
-        if deployment.limits.keeps(status):
-            record = self._record(call, deployment, status)
-            record.finished_at, record.error = now(), error
-            self._append(record)
-        if not call.future.done():
-            call.future.set_result(
-                CallResult(
-                    call.run_id,
-                    call.run_name,
-                    status,
-                    None,
-                    None,
-                    error,
-                    None,
-                    0.0,
-                    deployment.name,
-                    deployment.pipeline,
-                    deployment.snapshot,
-                    deployment.snapshot_id,
-                )
+                call.future.set_result(result)
+        if self._hub is not None and self._hub.knows(call.run_id):
+            self._hub.end(call.run_id, *terminal_event(result))
+        wanted = call.wanted
+        if wanted.callback_url is not None:
+            self._webhooks.deliver(
+                run_id=call.run_id,
+                deployment=result.deployment,
+                status="failed" if result.status == "invalid" else result.status,
+                url=wanted.callback_url,
+                traceparent=wanted.traceparent,
             )
 
-    def _record(self, call: Waiting, deployment: Deployment, status: str) -> RunRecord:
-        """What is stored of a call. Raw parameters are not where the signature has a secret: only
-        the worker's dump of them has it masked."""
-        return RunRecord(
-            run_id=call.run_id,
-            pipeline=deployment.pipeline,
-            status=status,  # type: ignore[arg-type]
-            created_at=call.created_at,
-            trigger=call.trigger,
-            run_name=call.run_name,
-            deployment=deployment.name,
-            snapshot=deployment.snapshot,
-            parameters=None if deployment.has_secrets else msgspec.Raw(call.parameters),
-            notebook=deployment.notebook,
-            user=call.user,
-            host_id=self._host_id,
-        )
+    # -- what is known of a call in flight ---------------------------------------------------
 
-    def _append(self, record: RunRecord) -> None:
-        try:
-            self._store.append(RunEntry(record))
-        except StoreFull as failure:
-            log.error("Run %s could not be recorded: %s", record.run_id, failure)
+    def live(self, run_id: str) -> Waiting | None:
+        """The call of that run, unless it has ended."""
+        return self._calls.get(run_id)
+
+    def progress(self, run_id: str) -> dict[str, Any] | None:
+        """Where a call in flight is: ``status``, times, and for a queued one ``queued_ahead`` and
+        ``eta_s``, the seconds until it is expected to start; None once it has ended."""
+        call = self._calls.get(run_id)
+        if call is None:
+            return None
+        found: dict[str, Any] = {
+            "run_id": run_id,
+            "run_name": call.wanted.run_name,
+            "status": "queued" if call.pending is None else "running",
+            "deployment": call.deployment.name,
+            "pipeline": call.deployment.pipeline,
+            "snapshot": call.deployment.snapshot,
+            "created_at": rfc3339(call.created_at),
+            "started_at": None,
+        }
+        if call.pending is not None:
+            found["started_at"] = rfc3339(call.pending.sent_at)
+            found["snapshot"] = call.pending.binding.snapshot
+        else:
+            ahead = call.deployment.queue.index(call)
+            found["queued_ahead"] = ahead
+            found["eta_s"] = round(call.deployment.eta(ahead, self._places(call.deployment)), 3)
+        return found
 
     # -- cancels, losses and deadlines -------------------------------------------------------
 
     def cancel(self, run_id: str) -> None:
         """Stop a call or a batch run. Raises NotFound when none of that id is in flight here."""
-        for deployment in self._deployments:
-            for call in deployment.queue:
-                if call.run_id == run_id:
-                    deployment.queue.remove(call)
-                    error = ErrorInfo("RunCancelled", "The run was cancelled while it waited.")
-                    self._end_waiting(deployment, call, "cancelled", error)
-                    return
-        for pending in self._pending.values():
-            if pending.call.run_id == run_id:
-                pending.binding.worker.send(wire.Cancel(run_id))
-                return
-        if not self.batch.cancel(run_id):
-            raise NotFound(f"No run '{run_id}' is in flight.")
+        call = self._calls.get(run_id)
+        if call is None:
+            if not self.batch.cancel(run_id):
+                raise NotFound(f"No run '{run_id}' is in flight.")
+        elif call.pending is None:
+            call.deployment.queue.remove(call)
+            error = ErrorInfo("RunCancelled", "The run was cancelled while it waited.")
+            self._end_waiting(call, "cancelled", error)
+        else:
+            call.pending.binding.worker.send(wire.Cancel(run_id))
+
+    def abandon(self, call: Waiting) -> None:
+        """The caller went away. A call that waits is dropped; one that runs goes on, unless its
+        deployment wants it cancelled. A run that belongs to the server is left alone."""
+        if call.wanted.kept or call.future.done():
+            return
+        if call.pending is None:
+            call.deployment.queue.remove(call)
+            error = ErrorInfo("RunCancelled", "The caller went away while the run waited.")
+            self._end_waiting(call, "cancelled", error)
+        elif call.deployment.served.cancel_on_disconnect:
+            call.pending.binding.worker.send(wire.Cancel(call.run_id))
 
     def lost(self, worker: Worker, cause: str) -> None:
         """A worker is gone: everything it executed is lost, and its callers hear so now."""
@@ -269,55 +402,97 @@ class Dispatcher:
             if pending.binding.worker is worker:
                 self._end(pending, wire.Answer(number, "lost", error=error))
         self.batch.lost(worker, error)
+        for deployment in self._leaving:
+            if deployment.binding is not None and deployment.binding.worker is worker:
+                self._end_queue(deployment, ErrorInfo("RunLost", f"{cause} while the run waited."))
+        self._let_go()
 
     def orphaned(self, deployment: Deployment) -> None:
-        """Nothing serves a deployment any more: answer what waits for it."""
-        while deployment.queue:
-            call = deployment.queue.popleft()
+        """Nothing serves a deployment any more: callers that wait hear so; runs that belong to the
+        server wait until something serves it again."""
+        staying: deque[Waiting] = deque()
+        for call in deployment.queue:
+            if call.wanted.detached:
+                staying.append(call)
+                continue
+            self._calls.pop(call.run_id, None)
+            error = Unavailable(
+                f"Deployment '{deployment.name}' has no worker now. {deployment.reason}",
+                retry_after=5,
+            )
+            if call.wanted.kept:
+                self._records.unserved(call, "lost", ErrorInfo("RunLost", str(error)))
             if not call.future.done():
-                call.future.set_exception(
-                    Unavailable(
-                        f"Deployment '{deployment.name}' has no worker now. {deployment.reason}",
-                        retry_after=5,
-                    )
-                )
+                call.future.set_exception(error)
+        deployment.queue = staying
+
+    def removed(self, deployment: Deployment) -> None:
+        """A deployment was undeployed: what waits for it is still executed, where that can be."""
+        self._leaving.append(deployment)
+        if deployment.binding is None:
+            error = ErrorInfo("RunLost", "The deployment was removed while the run waited.")
+            self._end_queue(deployment, error)
+        self._let_go()
+
+    def _end_queue(self, deployment: Deployment, error: ErrorInfo) -> None:
+        queue, deployment.queue = deployment.queue, deque()
+        for call in queue:
+            self._end_waiting(call, "lost", error)
+
+    def _let_go(self) -> None:
+        for deployment in [d for d in self._leaving if not d.queue]:
+            self._leaving.remove(deployment)
+            self._deployments.release(deployment)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             moment = now()
-            for number, pending in list(self._pending.items()):
-                if moment > pending.call.deadline:
-                    self._time_out(number, pending)
+            for pending in list(self._pending.values()):
+                if pending.deadline and moment > pending.deadline:
+                    self._time_out(pending)
                 elif not pending.shown and moment - pending.call.created_at > SHOW_RUNNING_AFTER:
                     self._show(pending)
-            for deployment in list(self._deployments):
-                for call in [call for call in deployment.queue if moment > call.deadline]:
-                    deployment.queue.remove(call)
-                    error = ErrorInfo("RunTimedOut", "The deadline passed while the run waited.")
-                    self._end_waiting(deployment, call, "timed_out", error)
+            for deployment in (*self._deployments, *self._leaving):
+                self._sweep_queue(deployment, moment)
+            self._let_go()
 
-    def _time_out(self, number: int, pending: Pending) -> None:
+    def _sweep_queue(self, deployment: Deployment, moment: int) -> None:
+        late = [c for c in deployment.queue if _passed(c.deadline or 0, c.queue_deadline, moment)]
+        if not late:
+            return
+        gone = set(map(id, late))
+        deployment.queue = deque(call for call in deployment.queue if id(call) not in gone)
+        for call in late:
+            seconds = (moment - call.created_at) / 1_000_000
+            error = ErrorInfo(
+                "RunTimedOut",
+                f"The deadline passed while the run waited in the queue, {seconds:.1f} s.",
+                hint="Raise timeout or queue_timeout, or concurrency in the settings.",
+            )
+            self._end_waiting(call, "timed_out", error)
+
+    def _time_out(self, pending: Pending) -> None:
         call = pending.call
         pending.binding.worker.send(wire.Cancel(call.run_id, "timed_out"))
-        seconds = (call.deadline - call.created_at) / 1_000_000
+        began = call.created_at if pending.deadline == call.deadline else pending.sent_at
+        seconds = (pending.deadline - began) / 1_000_000
         error = ErrorInfo("RunTimedOut", f"The run did not end within {seconds:g} s.")
-        self._end(pending, wire.Answer(number, "timed_out", error=error))
+        self._end(pending, wire.Answer(pending.number, "timed_out", error=error))
 
     def _show(self, pending: Pending) -> None:
         """Make a call that takes long visible while it runs; after a crash it is then `lost`."""
-        if pending.deployment.limits.record != "all":
-            return
-        pending.shown = True
-        record = self._record(pending.call, pending.deployment, "running")
-        record.pipeline, record.snapshot = pending.binding.body.pipeline, pending.binding.snapshot
-        record.started_at = pending.sent_at
-        record.kernel_id = pending.binding.worker.kernel_id
-        self._append(record)
+        if pending.deployment.limits.record == "all" or pending.call.wanted.kept:
+            pending.shown = True
+            self._records.running(pending)
 
     async def drain(self, seconds: float) -> None:
-        """Take no more calls and wait for those in flight, at most so long."""
+        """Take no more calls and wait for those in flight, at most so long. Who waits in a queue
+        is told at once: a run that belongs to the server ends as lost."""
         self._draining = True
+        error = ErrorInfo("RunLost", "The server shut down while the run waited.")
+        for deployment in (*self._deployments, *self._leaving):
+            self._end_queue(deployment, error)
         waiting = [pending.call.future for pending in self._pending.values()]
         if waiting:
             await asyncio.wait(waiting, timeout=seconds)
@@ -337,3 +512,13 @@ def conflict_if_ended(status: str, run_id: str) -> None:
     """Raise :class:`Conflict` for a run that cannot be cancelled any more."""
     if status in TERMINAL:
         raise Conflict(f"Run '{run_id}' has already ended: it is {status}.")
+
+
+def _least(first: float | None, second: float | None) -> float | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return min(first, second)
+
+
+def _passed(deadline: int, queue_deadline: int, moment: int) -> bool:
+    return bool(deadline and moment > deadline) or bool(queue_deadline and moment > queue_deadline)

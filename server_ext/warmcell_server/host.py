@@ -7,15 +7,17 @@ import logging
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 from warmcell import wire
 from warmcell.errors import StoreFull
-from warmcell.ids import new_id
+from warmcell.ids import new_id, now
 from warmcell.records import DeploymentEntry
 from warmcell_server.api import Api
 from warmcell_server.deployments import Deployments
 from warmcell_server.dispatcher import Dispatcher
 from warmcell_server.housekeeping import Housekeeping, Keep
+from warmcell_server.idempotency import LIFETIME, Idempotency
 from warmcell_server.link import LinkServer
 from warmcell_server.store import Store
 from warmcell_server.workers import Worker
@@ -46,6 +48,8 @@ class Host:
         self.api: Api
         self.link: LinkServer
         self.housekeeping: Housekeeping
+        self.idempotency = Idempotency()
+        self.webhooks: Any
         self._keep = keep or Keep()
         self._requests: set[asyncio.Task[None]] = set()
         self._running = False
@@ -69,6 +73,9 @@ class Host:
         self.dispatcher = Dispatcher(self.store, self.deployments, self.host_id)
         self.api = Api(self)
         await self.refresh()
+        since = now() - LIFETIME
+        keys = await asyncio.wrap_future(self.store.idempotency_keys(since))
+        self.idempotency.load(keys)
         self.link = LinkServer(
             self.host_id,
             welcome=self._welcome,
@@ -87,7 +94,9 @@ class Host:
         """Look again at what the store knows of deployments: other hosts may have changed it."""
         rows = await asyncio.wrap_future(self.store.deployments())
         snapshots = await asyncio.wrap_future(self.store.list_snapshots())
-        self.deployments.load(rows, {f"{s['pipeline']}@{s['number']}": s for s in snapshots})
+        known = {f"{s['pipeline']}@{s['number']}": s for s in snapshots}
+        for gone in self.deployments.load(rows, known):
+            self.dispatcher.removed(gone)
 
     async def close(self) -> None:
         """Drain, end the link and close the store. Harmless when repeated."""

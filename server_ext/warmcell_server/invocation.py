@@ -1,148 +1,313 @@
-"""The body of an invocation and its answer, without decoding parameters or outputs."""
+"""One request to run a deployment: what it asks for, and how it is answered."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import math
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 
-from warmcell.errors import (
-    BadRequest,
-    OutputError,
-    ParameterError,
-    RunCancelled,
-    RunError,
-    RunLost,
-    RunTimedOut,
-    WarmcellError,
-)
-from warmcell.records import ErrorInfo
-from warmcell_server.dispatcher import CallResult
+from warmcell.errors import Conflict, UsageError, WarmcellError
+from warmcell_server import problems
+from warmcell_server.calls import CallResult, Waiting, Wanted
+from warmcell_server.dispatcher import PLAIN
+from warmcell_server.envelope import Envelope, envelope
+from warmcell_server.idempotency import digest, fingerprint
+from warmcell_server.results import failure, from_run, success
 
 if TYPE_CHECKING:
     from warmcell_server.host import Host
 
-__all__ = ["Envelope", "envelope", "failure", "invoke", "success"]
+__all__ = ["JSON", "NOTHING", "Asked", "Invocation", "Reply", "asked_by"]
 
-NULL = msgspec.Raw(b"null")
-
-
-class Envelope(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST {name}/invoke``. ``timeout`` is in seconds."""
-
-    parameters: msgspec.Raw
-    run_name: str | None = None
-    timeout: float | None = None
-
-
-class _Metadata(msgspec.Struct):
-    run_id: str
-    run_name: str | None
-    deployment: str
-    snapshot: int
-    snapshot_id: str
-    pipeline: str
-    parameters_used: msgspec.Raw
-
-
-class _Success(msgspec.Struct):
-    success: bool
-    outputs: msgspec.Raw
-    execution_time: float
-    metadata: _Metadata
-    error: None = None
-
-
-_decode = msgspec.json.Decoder(Envelope).decode
+JSON = "application/json"
 _encode = msgspec.json.Encoder().encode
+_WAIT = re.compile(r"wait\s*=\s*\"?(\d+)\"?", re.IGNORECASE)
+LONGEST_WAIT = 600.0
 
 
-def envelope(body: bytes) -> Envelope:
-    """Read the body of an invocation.
+class Asked(msgspec.Struct, frozen=True):
+    """What the headers of a request ask for. ``wait`` is in seconds."""
 
-    Raises:
-        BadRequest: it is no JSON, or nested too deep.
-        ParameterError: it is JSON of another form; the error has pointers into the body.
-    """
-    try:
-        found = _decode(body)
-    except msgspec.ValidationError as error:
-        raise _misfit(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"The body is no JSON: {error}.") from error
-    except RecursionError as error:
-        raise BadRequest("The body is nested too deep.") from error
-    if memoryview(found.parameters)[0] != ord("{"):
-        raise _misfit("Expected `object` - at `$.parameters`")
-    if found.timeout is not None and not found.timeout > 0:
-        raise _misfit("Expected a number of seconds above 0 - at `$.timeout`")
-    return found
+    detached: bool = False
+    wait: float | None = None
+    key: str | None = None
+    traceparent: str | None = None
+    accept: str | None = None
+    stream: bool = False
 
 
-def _misfit(message: str) -> ParameterError:
-    text, _, path = message.partition(" - at `$")
-    pointer = path.rstrip("`").replace(".", "/")
-    hint = 'The body is {"parameters": {...}}, with "run_name" and "timeout" if you like.'
-    return ParameterError(
-        f"The body does not fit: {text}.",
-        errors=[{"pointer": pointer, "message": text, "type": "envelope"}],
-        hint=hint,
-    )
+NOTHING = Asked()
 
 
-def success(result: CallResult) -> bytes:
-    """The JSON of a run that succeeded."""
-    return _encode(
-        _Success(
-            True,
-            NULL if result.outputs is None else msgspec.Raw(result.outputs),
-            result.execution_time,
-            _Metadata(
-                result.run_id,
-                result.run_name,
-                result.deployment,
-                result.snapshot,
-                result.snapshot_id,
-                result.pipeline,
-                NULL if result.parameters is None else msgspec.Raw(result.parameters),
-            ),
-        )
-    )
+class Reply(msgspec.Struct):
+    """A finished answer. ``result`` is there for a run that has ended."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = {}
+    content_type: str = JSON
+    result: CallResult | None = None
 
 
-def failure(result: CallResult) -> WarmcellError:
-    """The error of a run that did not succeed, for the one map of errors to statuses."""
-    error = result.error or ErrorInfo("RunError", f"The run is {result.status}.")
-    if result.status == "invalid":
-        return ParameterError(error.message, errors=result.errors or [], hint=error.hint)
-    kinds: dict[str, type[RunError]] = {
-        "timed_out": RunTimedOut,
-        "cancelled": RunCancelled,
-        "lost": RunLost,
-    }
-    kind = kinds.get(result.status, OutputError if error.type == "OutputError" else RunError)
-    message = error.message
-    if kind is RunError:
-        where = f"Step '{error.step}'" if error.step else "The run"
-        message = f"{where} raised {error.type}: {error.message}"
-    return kind(message, run_id=result.run_id, step=error.step, hint=error.hint)
+def asked_by(headers: Mapping[str, str]) -> Asked:
+    """Read Prefer (RFC 7240), Idempotency-Key, Accept and traceparent (W3C Trace Context)."""
+    prefer = headers.get("Prefer")
+    key = headers.get("Idempotency-Key")
+    trace = headers.get("Traceparent")
+    accept = headers.get("Accept")
+    if accept is not None and (accept == "*/*" or accept.startswith(JSON)):
+        accept = None
+    if prefer is None and key is None and trace is None and accept is None:
+        return NOTHING
+    wait = None
+    detached = False
+    if prefer is not None:
+        detached = "respond-async" in prefer.lower()
+        if detached and (match := _WAIT.search(prefer)):
+            wait = min(float(match.group(1)), LONGEST_WAIT)
+    stream = accept is not None and "text/event-stream" in accept
+    return Asked(detached, wait, key, trace, None if stream else accept, stream)
 
 
-async def invoke(host: Host, name: str, body: bytes, *, user: str | None) -> bytes:
-    """Invoke a deployment, wait for its end and return the JSON of its success.
+class Invocation:
+    """Makes the runs of one request; ``calls`` are those that were admitted."""
 
-    Raises what :func:`envelope`, :meth:`Dispatcher.call` and :func:`failure` say.
-    """
-    found = envelope(body)
-    if name not in host.deployments:
-        await host.refresh()  # another host may serve it since
-    result = await host.dispatcher.call(
-        name,
-        bytes(found.parameters),
-        user=user,
-        run_name=found.run_name,
-        timeout=found.timeout,
-    )
-    if result.status != "succeeded":
-        raise failure(result)
-    return success(result)
+    def __init__(
+        self, host: Host, name: str, *, user: str | None = None, asked: Asked = NOTHING
+    ) -> None:
+        self.calls: list[Waiting] = []
+        self._host = host
+        self._name = name
+        self._user = user
+        self._asked = asked
+
+    async def answer(self, body: bytes, *, detached: bool = False, **extra: Any) -> Reply:
+        """Run what ``body`` says. ``extra`` are further fields of :class:`Wanted`; with
+        ``content_type`` among them the body is no envelope.
+
+        Raises:
+            BadRequest, ParameterError: the body does not fit.
+            UsageError: an Idempotency-Key was used for another request.
+            Conflict: the request of the same key is not done yet.
+            RunError and its kinds: the run did not succeed.
+            What :meth:`Dispatcher.call` says.
+        """
+        host = self._host
+        if self._name not in host.deployments:
+            await host.refresh()  # another host may serve it since
+        if extra.get("content_type") is not None:
+            found, parameters = None, body
+        else:
+            found = envelope(body)
+            if found.instances is not None:
+                return await self._batch(found, found.instances, detached)
+            parameters = bytes(found.parameters)
+        wanted = self._wanted(found, body, detached=detached, extra=extra)
+        if wanted.key is not None and wanted.fingerprint is not None:
+            run_id = host.idempotency.find(wanted.key, wanted.fingerprint)
+            if run_id is not None:
+                return await self._replay(run_id, wanted)
+        call = self._call(parameters, wanted)
+        if wanted.detached:
+            return await self._detached(call)
+        return self.reply(await call.future)
+
+    async def start(self, body: bytes, **extra: Any) -> Waiting:
+        """Admit the run that ``body`` says and do not wait for it; somebody streams its events."""
+        if self._name not in self._host.deployments:
+            await self._host.refresh()
+        found = None if extra.get("content_type") is not None else envelope(body)
+        if found is not None and found.instances is not None:
+            raise UsageError("A batch of instances has no stream.", hint="Stream one run.")
+        wanted = self._wanted(found, body, detached=False, extra={**extra, "stream": True})
+        return self._call(body if found is None else bytes(found.parameters), wanted)
+
+    def abandon(self) -> None:
+        """The caller went away."""
+        for call in self.calls:
+            self._host.dispatcher.abandon(call)
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _wanted(
+        self, found: Envelope | None, body: bytes, *, detached: bool, extra: dict[str, Any]
+    ) -> Wanted:
+        asked = self._asked
+        fields: dict[str, Any] = {}
+        if found is not None:
+            detached = detached or found.detached
+            for name in ("run_name", "timeout", "queue_timeout", "run_timeout", "callback_url"):
+                if (value := getattr(found, name)) is not None:
+                    fields[name] = value
+            if found.skip_artifact_materialization:
+                fields["plain"] = True
+            if found.callback_url is not None:
+                self._host.webhooks.check(found.callback_url)
+        if asked is not NOTHING:
+            detached = detached or asked.detached
+            if asked.accept is not None:
+                fields["accept"] = asked.accept
+            if asked.traceparent is not None:
+                fields["traceparent"] = asked.traceparent
+            if asked.key is not None:
+                query = extra.get("query") or {}
+                fields["key"] = digest(asked.key, self._user, self._name)
+                fields["fingerprint"] = fingerprint(
+                    body, extra.get("content_type") or "", _encode(sorted(query.items())).decode()
+                )
+        if detached:
+            fields["detached"] = True
+        for name, value in extra.items():
+            if value is not None:
+                fields[name] = value
+        return Wanted(**fields) if fields else PLAIN
+
+    def _call(self, parameters: bytes, wanted: Wanted) -> Waiting:
+        call = self._host.dispatcher.call(self._name, parameters, user=self._user, wanted=wanted)
+        self.calls.append(call)
+        if wanted.key is not None and wanted.fingerprint is not None:
+            self._host.idempotency.remember(wanted.key, wanted.fingerprint, call.run_id)
+        return call
+
+    def reply(self, result: CallResult) -> Reply:
+        """The answer of a run that ended. Raises what it ended with, unless it succeeded."""
+        if result.status != "succeeded":
+            raise failure(result)
+        status = result.http_status or 200
+        headers = result.headers or {}
+        if result.body is not None:
+            headers = {**headers, "X-Run-Id": result.run_id, "Vary": "Accept"}
+            kind = result.content_type or "application/octet-stream"
+            return Reply(status, result.body, headers, kind, result)
+        return Reply(status, success(result), headers, result=result)
+
+    async def _detached(self, call: Waiting) -> Reply:
+        asked = self._asked
+        if asked.wait is not None:
+            await asyncio.wait([call.future], timeout=asked.wait)
+            if call.future.done():
+                reply = self.reply(call.future.result())
+                applied = f"respond-async, wait={asked.wait:g}"
+                reply.headers = {
+                    **reply.headers, "Preference-Applied": applied, "Vary": "Prefer"
+                }  # fmt: skip
+                return reply
+        return self._accepted(call.run_id)
+
+    def _accepted(self, run_id: str, status: str = "queued") -> Reply:
+        """202: the run goes on without its caller."""
+        found = self._host.dispatcher.progress(run_id) or {"run_id": run_id, "status": status}
+        path = f"{self._host.base_path}{self._name}/runs/{quote(run_id)}"
+        body = {
+            "run_id": run_id,
+            "status": found["status"],
+            "deployment": self._name,
+            "url": f"{self._host.url}{self._name}/runs/{quote(run_id)}",
+        }
+        for name in ("queued_ahead", "eta_s"):
+            if name in found:
+                body[name] = found[name]
+        seconds = found.get("eta_s", 0.0)
+        headers = {
+            "Location": path,
+            "Retry-After": str(max(1, min(60, math.ceil(seconds)))),
+            "Link": f'<{path}>; rel="monitor"',
+            "Vary": "Prefer",
+        }
+        if self._asked.detached:
+            headers["Preference-Applied"] = "respond-async"
+        return Reply(202, _encode(body), headers)
+
+    async def _replay(self, run_id: str, wanted: Wanted) -> Reply:
+        """Answer a request that came before as it was or will be answered."""
+        host = self._host
+        if host.dispatcher.live(run_id) is not None:
+            if not wanted.detached:
+                raise Conflict(
+                    f"The request of this Idempotency-Key is still running as run '{run_id}'.",
+                    hint="Wait and send it again, or follow the run.",
+                )
+            reply = self._accepted(run_id)
+        else:
+            run = await asyncio.wrap_future(host.store.get_run(run_id))
+            if wanted.detached:
+                reply = self._accepted(run_id, run["status"])
+            else:
+                result = from_run(run)
+                if result.status != "succeeded":
+                    error = failure(result)
+                    error.headers = {"Idempotency-Replayed": "true"}
+                    raise error
+                reply = self.reply(result)
+        reply.headers = {**reply.headers, "Idempotency-Replayed": "true"}
+        return reply
+
+    async def _batch(self, found: Envelope, instances: list[msgspec.Raw], detached: bool) -> Reply:
+        """Run once per instance; each has a result of its own, in the same order."""
+        if self._asked.key is not None:
+            raise UsageError(
+                "An Idempotency-Key is for one run, and the body has instances.",
+                hint="Send the instances one by one, each with a key of its own.",
+            )
+        self._host.dispatcher.check_room(self._name, len(instances))
+        wanted = self._wanted(found, b"", detached=detached, extra={})
+        if wanted.accept is not None:
+            wanted = msgspec.structs.replace(wanted, accept=None)
+        calls = []
+        for index, instance in enumerate(instances):
+            one = wanted
+            if found.run_name is not None:
+                one = msgspec.structs.replace(wanted, run_name=f"{found.run_name}[{index}]")
+            calls.append(self._call(bytes(instance), one))
+        if wanted.detached:
+            if self._asked.wait is not None:
+                await asyncio.wait([c.future for c in calls], timeout=self._asked.wait)
+            if not all(call.future.done() for call in calls):
+                return self._accepted_all(calls)
+        done = await asyncio.gather(*(call.future for call in calls), return_exceptions=True)
+        results = [self._one(call, ended) for call, ended in zip(calls, done, strict=True)]
+        good = all(isinstance(d, CallResult) and d.status == "succeeded" for d in done)
+        results_json = b"[" + b",".join(results) + b"]"
+        body = _encode({"success": good, "results": msgspec.Raw(results_json)})
+        return Reply(200, body)
+
+    def _one(self, call: Waiting, ended: CallResult | BaseException) -> bytes:
+        """The result of one instance: what a call of its own would have answered."""
+        if isinstance(ended, CallResult):
+            if ended.status == "succeeded":
+                return success(ended)
+            error = failure(ended)
+        elif isinstance(ended, WarmcellError):
+            error = ended
+        else:
+            raise ended
+        body = problems.problem(error).body
+        metadata = {"run_id": call.run_id, "run_name": call.wanted.run_name}
+        return _encode({"success": False, "outputs": None, "metadata": metadata, "error": body})
+
+    def _accepted_all(self, calls: list[Waiting]) -> Reply:
+        url = f"{self._host.url}{self._name}/runs/"
+        runs = [
+            {
+                "run_id": call.run_id,
+                "status": _status(call),
+                "url": url + quote(call.run_id),
+            }
+            for call in calls
+        ]
+        headers = {"Retry-After": "1", "Vary": "Prefer"}
+        if self._asked.detached:
+            headers["Preference-Applied"] = "respond-async"
+        return Reply(202, _encode({"runs": runs}), headers)
+
+
+def _status(call: Waiting) -> str:
+    if call.future.done():
+        result = call.future.result()
+        return "failed" if result.status == "invalid" else result.status
+    return "queued" if call.pending is None else "running"

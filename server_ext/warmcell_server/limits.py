@@ -15,18 +15,31 @@ __all__ = ["Limits", "limits_of"]
 class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What a deployment may use, and what of it is recorded.
 
-    ``timeout`` is in seconds. ``record`` is "all", "errors", "none" or the fraction of the
-    successful runs to keep; failures are kept with a fraction too.
+    Times are in seconds. ``timeout`` is for queue and execution together; of an asynchronous run it
+    counts from its start, as nobody waits. ``queue_timeout`` and ``run_timeout`` bound either part.
+    Deployments with the same ``pool`` together execute at most ``pool_size`` calls at once; where
+    they name different sizes the smallest counts. ``record`` is "all", "errors", "none" or the
+    fraction of the successful runs to keep; failures are kept with a fraction too. Asynchronous
+    runs are always kept: their outputs are fetched from there.
     """
 
     concurrency: int = 32
     max_queue: int = 256
     timeout: float = 600.0
+    queue_timeout: float | None = None
+    run_timeout: float | None = None
+    pool: str | None = None
+    pool_size: int = 1
     record: str | float = "all"
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.max_queue < 0 or not self.timeout > 0:
             raise ValueError("concurrency >= 1, max_queue >= 0 and timeout > 0 are required")
+        for seconds in (self.queue_timeout, self.run_timeout):
+            if seconds is not None and not seconds > 0:
+                raise ValueError("queue_timeout and run_timeout are seconds above 0")
+        if self.pool_size < 1 or self.pool == "":
+            raise ValueError("a pool has a name, and pool_size >= 1")
         known = self.record in ("all", "errors", "none")
         if not known and not (isinstance(self.record, float | int) and 0 <= self.record <= 1):
             raise ValueError('record is "all", "errors", "none" or a fraction from 0 to 1')

@@ -122,6 +122,10 @@ def slug(name: str) -> str:
 
 
 def _headers(error: WarmcellError, status: int) -> dict[str, str]:
+    return {**_own_headers(error, status), **(error.headers or {})}
+
+
+def _own_headers(error: WarmcellError, status: int) -> dict[str, str]:
     if status in (429, 503):
         seconds = getattr(error, "retry_after", _RETRY_AFTER)
         return {"Retry-After": str(max(1, math.ceil(seconds)))}

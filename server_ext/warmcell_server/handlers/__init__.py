@@ -9,12 +9,12 @@ from tornado import web
 from warmcell_server.handlers.control import ControlHandler, UnknownHandler
 from warmcell_server.handlers.deployment import (
     MetricsHandler,
-    PageHandler,
     ProbeHandler,
     RunHandler,
     RunsHandler,
 )
-from warmcell_server.handlers.invoke import InvokeHandler
+from warmcell_server.handlers.invoke import InvokeHandler, SubmitHandler
+from warmcell_server.handlers.pages import PageHandler
 
 __all__ = ["routes"]
 
@@ -28,6 +28,7 @@ def routes(base_url: str) -> list[tuple[str, type[web.RequestHandler]]]:
     name = rf"{root}/([^/]+)"
     return [
         (rf"{name}/invoke", InvokeHandler),
+        (rf"{name}/submit", SubmitHandler),
         (rf"{root}/(api/v1/.*)", ControlHandler),
         (rf"{root}/metrics", MetricsHandler),
         (rf"{name}/(health|livez|readyz|info|metrics|openapi\.json)", ProbeHandler),

@@ -1,20 +1,18 @@
-"""What a deployment shows besides ``invoke``: its runs, its condition, its documents, its page."""
+"""What a deployment shows besides ``invoke``: its runs, its condition, its documents."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from tornado import web
-from tornado.httputil import url_concat
 
-from warmcell.errors import NotFound, Unauthenticated, Unavailable, WarmcellError
-from warmcell_server import metrics, openapi, page
+from warmcell.errors import Unavailable
+from warmcell_server import metrics, openapi
 from warmcell_server.deployment import Deployment
 from warmcell_server.handlers.base import Handler
-from warmcell_server.operations.runs import cancel_run, list_runs
+from warmcell_server.operations.runs import cancel_run, list_runs, show_run
 
-__all__ = ["MetricsHandler", "PageHandler", "ProbeHandler", "RunHandler", "RunsHandler"]
+__all__ = ["MetricsHandler", "ProbeHandler", "RunHandler", "RunsHandler"]
 
 
 class RunsHandler(Handler):
@@ -40,24 +38,15 @@ class RunHandler(Handler):
     async def delete(self, name: str, run_id: str) -> None:
         host = self.host
         deployment = host.deployments.get(name)
-        if not _in_flight(deployment, run_id):
+        live = host.dispatcher.live(run_id)
+        if live is None or live.deployment is not deployment:
             await self._run(name, run_id)
         self.answer(await cancel_run(host, run_id), 202)
 
     async def _run(self, name: str, run_id: str) -> dict[str, Any]:
         host = self.host
         host.deployments.get(name)
-        run: dict[str, Any] = await asyncio.wrap_future(host.store.get_run(run_id))
-        if run["deployment"] != name:
-            raise NotFound(f"Deployment '{name}' has no run '{run_id}'.")
-        return run
-
-
-def _in_flight(deployment: Deployment, run_id: str) -> bool:
-    """Whether a call is known to the dispatcher only: the store sees a run when it ends, or once it
-    takes long."""
-    running = any(pending.call.run_id == run_id for pending in deployment.running.values())
-    return running or any(waiting.run_id == run_id for waiting in deployment.queue)
+        return await show_run(host, run_id, name)
 
 
 class ProbeHandler(Handler):
@@ -135,30 +124,3 @@ class MetricsHandler(Handler):
         self.finish(metrics.render(deployments))
 
     get = head = web.authenticated(_metrics)
-
-
-class PageHandler(Handler):
-    """``GET {name}/``: a page for people, how to call the deployment."""
-
-    @property
-    def content_security_policy(self) -> str:
-        return page.POLICY
-
-    def _page(self, name: str) -> None:
-        host = self.host
-        deployment = host.deployments.get(name)
-        self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.finish(page.render(deployment, host.url))
-
-    get = head = web.authenticated(_page)
-
-    def answer_error(self, error: WarmcellError | web.HTTPError) -> None:
-        """Send people without a login to Jupyter's login page."""
-        # An embedded host has no such page.
-        login = self.settings.get("login_url") if "serverapp" in self.settings else None
-        wants_page = "text/html" in self.request.headers.get("Accept", "")
-        if isinstance(error, Unauthenticated) and login and wants_page:
-            self.clear()
-            self.redirect(url_concat(login, {"next": self.request.uri or ""}))
-        else:
-            super().answer_error(error)

@@ -11,7 +11,7 @@ from warmcell import wire
 from warmcell.errors import Conflict
 from warmcell.ids import now
 from warmcell.records import DeploymentEntry
-from warmcell_server.invocation import invoke
+from warmcell_server.invocation import Invocation
 from warmcell_server.operation import Call, Result, Routes, decode
 
 if TYPE_CHECKING:
@@ -56,13 +56,14 @@ async def _deploy(host: Host, call: Call) -> Result:
     record = host.deployments.draft(body, number, limits, call.user)
     await asyncio.wrap_future(host.store.claim(record))
     deployment = host.deployments.switch(body, record, limits, worker)
+    host.dispatcher.switched(deployment)
     return 201, deployment.describe(host.url)
 
 
 @ROUTES.add("DELETE", "api/v1/deployments/*")
 async def _undeploy(host: Host, call: Call) -> Result:
     deployment = host.deployments.remove(call.arguments[0])
-    host.dispatcher.orphaned(deployment)
+    host.dispatcher.removed(deployment)
     deployment.updated_at = now()
     host.store.append(DeploymentEntry(deployment.record(host.host_id, "removed")))
     return 200, {"name": deployment.name, "state": "removed"}
@@ -74,10 +75,12 @@ async def _rollback(host: Host, call: Call) -> Result:
         to: int | None = None
 
     deployment = host.deployments.rollback(call.arguments[0], decode(call, Body).to)
+    host.dispatcher.switched(deployment)
     host.store.append(DeploymentEntry(deployment.record(host.host_id)))
     return 200, deployment.describe(host.url)
 
 
 @ROUTES.add("POST", "*/invoke")
 async def _invoke(host: Host, call: Call) -> Result:
-    return 200, await invoke(host, call.arguments[0], call.body, user=call.user)
+    reply = await Invocation(host, call.arguments[0], user=call.user).answer(call.body)
+    return reply.status, reply.body

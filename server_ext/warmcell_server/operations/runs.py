@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from warmcell.errors import Conflict, NotFound, UsageError
+from warmcell.records import TERMINAL
 from warmcell_server.dispatcher import conflict_if_ended
 from warmcell_server.operation import Call, Result, Routes, decode
 
 if TYPE_CHECKING:
     from warmcell_server.host import Host
 
-__all__ = ["ROUTES", "cancel_run", "list_runs"]
+__all__ = ["ROUTES", "cancel_run", "list_runs", "show_run"]
 
 ROUTES = Routes()
 RUN_FILTERS = frozenset(
@@ -59,7 +60,26 @@ async def list_runs(host: Host, query: dict[str, str]) -> dict[str, Any]:
 
 @ROUTES.add("GET", "api/v1/runs/*")
 async def _run(host: Host, call: Call) -> Result:
-    return 200, await asyncio.wrap_future(host.store.get_run(call.arguments[0]))
+    return 200, await show_run(host, call.arguments[0])
+
+
+async def show_run(host: Host, run_id: str, deployment: str | None = None) -> dict[str, Any]:
+    """One run with its parts; of a call in flight also where it is, which only the dispatcher
+    knows. Raises NotFound, also for a run of another deployment than the one named."""
+    live = host.dispatcher.progress(run_id)
+    run: dict[str, Any]
+    try:
+        run = await asyncio.wrap_future(host.store.get_run(run_id))
+    except NotFound:
+        if live is None:
+            raise
+        run = {"parameters": None, "outputs": None, "error": None, "finished_at": None,
+               "duration": None, "steps": [], "artifacts": [], "logs": []}  # fmt: skip
+    if live is not None and run.get("status") not in TERMINAL:
+        run.update(live)
+    if deployment is not None and run["deployment"] != deployment:
+        raise NotFound(f"Deployment '{deployment}' has no run '{run_id}'.")
+    return run
 
 
 @ROUTES.add("DELETE", "api/v1/runs/*")

@@ -16,6 +16,7 @@ __all__ = [
     "Flush",
     "GetRun",
     "GetSnapshot",
+    "IdempotencyKeys",
     "ListDeployments",
     "ListRuns",
     "ListSnapshots",
@@ -101,6 +102,12 @@ class Prune(msgspec.Struct, tag="prune"):
     max_bytes: int | None = None
 
 
+class IdempotencyKeys(msgspec.Struct, tag="idempotency_keys"):
+    """The keys that made runs since then, in microseconds."""
+
+    since: int
+
+
 class Usage(msgspec.Struct, tag="usage"):
     """How much there is."""
 
@@ -116,5 +123,6 @@ Operation: TypeAlias = (
     | Claim
     | Flush
     | Prune
+    | IdempotencyKeys
     | Usage
 )

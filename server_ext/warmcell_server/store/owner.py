@@ -17,7 +17,14 @@ from .database import Database, failure
 from .files import Layout
 from .ingest import Ingestor
 from .locks import is_held
-from .reads import get_run, get_snapshot, list_deployments, list_runs, list_snapshots
+from .reads import (
+    get_run,
+    get_snapshot,
+    idempotency_keys,
+    list_deployments,
+    list_runs,
+    list_snapshots,
+)
 from .retention import prune, usage
 from .spooled import SpooledDeployment, SpooledSnapshot
 from .sql import run_query
@@ -94,6 +101,8 @@ class Owner:
                 return self._read(lambda cursor: get_snapshot(cursor, pipeline, number))
             case op.ListDeployments():
                 return self._read(self._deployments)
+            case op.IdempotencyKeys(since):
+                return self._read(lambda cursor: idempotency_keys(cursor, since))
             case op.Usage():
                 return self._read(lambda cursor: usage(cursor, self._layout))
             case op.AddSnapshot(raw):

@@ -18,7 +18,14 @@ from .operations import ListRuns
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["get_run", "get_snapshot", "list_deployments", "list_runs", "list_snapshots"]
+__all__ = [
+    "get_run",
+    "get_snapshot",
+    "idempotency_keys",
+    "list_deployments",
+    "list_runs",
+    "list_snapshots",
+]
 
 MAX_LIMIT = 10_000
 
@@ -137,6 +144,15 @@ def list_deployments(cursor: DuckDBPyConnection) -> list[dict[str, Any]]:
         "ON r.deployment = d.name ORDER BY name",
         [],
     )
+
+
+def idempotency_keys(cursor: DuckDBPyConnection, since: int) -> list[tuple[str, str, str, int]]:
+    """Return digest, fingerprint, run id and time of the runs that keys made since then."""
+    return cursor.execute(
+        "SELECT idempotency_key, coalesce(fingerprint, ''), run_id, created_at FROM data.runs "
+        "WHERE created_at >= ? AND idempotency_key IS NOT NULL ORDER BY created_at",
+        [since],
+    ).fetchall()
 
 
 def _conditions(wanted: ListRuns) -> tuple[list[str], list[Any]]:

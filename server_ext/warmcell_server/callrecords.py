@@ -1,0 +1,106 @@
+"""What the history gets of calls: when they are admitted, while they take long, when they end."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from warmcell import wire
+from warmcell.errors import StoreFull
+from warmcell.ids import now
+from warmcell.records import ErrorInfo, RunEntry, RunRecord, Status
+from warmcell_server.calls import Pending, Waiting
+from warmcell_server.store import Store
+
+__all__ = ["CallRecords"]
+
+log = logging.getLogger("warmcell.dispatcher")
+_encode = msgspec.json.Encoder().encode
+
+
+class CallRecords:
+    """Writes the calls of one host to its spool."""
+
+    def __init__(self, store: Store, host_id: str) -> None:
+        self._store = store
+        self._host_id = host_id
+
+    def admitted(self, call: Waiting, status: Status) -> None:
+        """A call whose id somebody is about to get. Raises :class:`StoreFull`."""
+        self._store.append(RunEntry(self._record(call, status)))
+
+    def running(self, pending: Pending) -> None:
+        """A call that takes long; after a crash it is then `lost`."""
+        record = self._record(pending.call, "running")
+        self._describe(record, pending)
+        record.started_at = pending.sent_at
+        self._append(record)
+
+    def ended(
+        self, pending: Pending, answer: wire.Answer, started_at: int, finished_at: int
+    ) -> StoreFull | None:
+        """A call that a worker executed; returns why it could not be recorded, if so."""
+        failed = answer.status == "invalid"
+        record = self._record(pending.call, "failed" if failed else answer.status)  # type: ignore[arg-type]
+        self._describe(record, pending)
+        record.started_at, record.finished_at = started_at, finished_at
+        keeps = pending.deployment.limits.record != "none"
+        if answer.parameters is not None and keeps:
+            record.parameters = msgspec.Raw(answer.parameters)
+        if answer.outputs is not None:
+            record.outputs = msgspec.Raw(answer.outputs)
+        record.error = answer.error
+        if answer.errors is not None and answer.error is not None:
+            record.error = msgspec.structs.replace(answer.error, errors=answer.errors)
+        detail = None if answer.detail is None else msgspec.Raw(answer.detail)
+        try:
+            self._store.append_line(_encode(RunEntry(record, detail)))
+        except StoreFull as failure:
+            log.error("Run %s could not be recorded: %s", record.run_id, failure)
+            return failure
+        return None
+
+    def unserved(self, call: Waiting, status: Status, error: ErrorInfo) -> None:
+        """A call that never reached a worker."""
+        record = self._record(call, status)
+        record.finished_at, record.error = now(), error
+        self._append(record)
+
+    def _record(self, call: Waiting, status: Status) -> RunRecord:
+        """What is stored of a call. Raw parameters are not where the signature has a secret, nor
+        where nothing is to be recorded: only the worker's dump of them has secrets masked."""
+        deployment, wanted = call.deployment, call.wanted
+        hidden = (
+            deployment.has_secrets
+            or deployment.limits.record == "none"
+            or wanted.content_type is not None
+        )
+        return RunRecord(
+            run_id=call.run_id,
+            pipeline=deployment.pipeline,
+            status=status,
+            created_at=call.created_at,
+            trigger=call.trigger,
+            run_name=wanted.run_name,
+            deployment=deployment.name,
+            snapshot=deployment.snapshot,
+            parameters=None if hidden else msgspec.Raw(call.parameters),
+            notebook=deployment.notebook,
+            user=call.user,
+            host_id=self._host_id,
+            traceparent=wanted.traceparent,
+            idempotency_key=wanted.key,
+            fingerprint=wanted.fingerprint,
+        )
+
+    def _describe(self, record: RunRecord, pending: Pending) -> None:
+        binding = pending.binding
+        record.pipeline, record.snapshot = binding.body.pipeline, binding.snapshot
+        record.kernel_id = binding.worker.kernel_id
+
+    def _append(self, record: RunRecord) -> None:
+        try:
+            self._store.append(RunEntry(record))
+        except StoreFull as failure:
+            log.error("Run %s could not be recorded: %s", record.run_id, failure)
