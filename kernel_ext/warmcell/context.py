@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
+from warmcell import tracing
 from warmcell.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,6 +81,12 @@ class _Context:
     def snapshot(self) -> int | None:
         """Number of the snapshot that this run executes; None in a batch run."""
         return self.run.snapshot
+
+    @property
+    def traceparent(self) -> str:
+        """W3C ``traceparent`` to send along with requests that this code makes."""
+        run = self.run
+        return tracing.current() or run.traceparent or tracing.derive(run.run_id)
 
     @property
     def pipeline_state(self) -> Any:

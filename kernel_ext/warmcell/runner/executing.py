@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from warmcell import figures
+from warmcell import figures, tracing
 from warmcell.context import current
 from warmcell.errors import RunTimedOut, StepCancelled
 from warmcell.graph import Graph, resolve
@@ -74,18 +74,19 @@ def execute(
     listener: Listener | None = None,
     deadline: float | None = None,
     execution: Execution | None = None,
+    traceparent: str | None = None,
 ) -> Outcome:
     """Run ``pipeline`` with ``arguments`` by name (defaults are filled in) and say how it ended.
 
     Never raises for what the pipeline does: errors, a cancel and an interrupt are in the outcome.
     ``state`` is what ``on_init`` made; without it the run makes its own and cleans it up. With
     ``keep`` false nothing is recorded. ``echo`` shows output where the run was started. A
-    ``deadline`` (seconds from now) ends the run as ``timed_out``.
+    ``deadline`` (seconds from now) ends the run as ``timed_out``. ``traceparent`` is its caller's.
     """
     token = cancel or CancelToken()
     run = execution or Execution(
         pipeline, arguments, run_id=run_id, token=token, run_name=run_name, deployment=deployment,
-        snapshot=snapshot, keep=keep, echo=echo, listener=listener,
+        snapshot=snapshot, keep=keep, echo=echo, listener=listener, traceparent=traceparent,
     )  # fmt: skip
     parent = current.get()
     timer = None
@@ -96,6 +97,8 @@ def execute(
     if parent is not None:
         parent.run.token.on_cancel(run.token.cancel)
     started = now()
+    if (tracer := tracing.tracer()) is not None:
+        run.tracing = tracing.RunSpans(tracer, run, started)
     value: Any = None
     error: BaseException | None = None
     shape = None
@@ -121,7 +124,10 @@ def execute(
             parent.run.token.forget(run.token.cancel)
     if isolated or figures.loaded():
         _close_figures(run, isolated)
-    return _outcome(run, started, value, shape, error)
+    outcome = _outcome(run, started, value, shape, error)
+    if run.tracing is not None:
+        run.tracing.finish(outcome.status, outcome.finished_at, outcome.exception)
+    return outcome
 
 
 def _outcome(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from warmcell.options import Retry
     from warmcell.pipelines import Pipeline
     from warmcell.steps import Step
+    from warmcell.tracing import RunSpans
 
 LOG_LIMIT = 1 << 20  # characters of captured output that are kept of one run
 _HERE = str(Path(__file__).parent) + "/"
@@ -64,6 +65,8 @@ class Execution:
         "state",
         "steps",
         "token",
+        "traceparent",
+        "tracing",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +83,7 @@ class Execution:
         keep: bool = True,
         echo: bool = False,
         listener: Listener | None = None,
+        traceparent: str | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.arguments = arguments
@@ -92,6 +96,8 @@ class Execution:
         self.keep = keep
         self.echo = echo
         self.listener = listener
+        self.traceparent = traceparent
+        self.tracing: RunSpans | None = None
         self.retry: Retry | None = pipeline.options.retry
         self.steps: list[StepRecord] = []
         self.artifacts: list[ArtifactRecord] = []
@@ -109,6 +115,8 @@ class Execution:
     def began(self, node: Node, started: int) -> None:
         """A step starts."""
         self.running[node.index] = (node, started)
+        if self.tracing is not None:
+            self.tracing.began(node, started)
         if self.listener is not None:
             self._tell(node, "running", started)
 
@@ -117,6 +125,8 @@ class Execution:
         ended = now()
         if self.keep:
             self._describe_outputs(node, value)
+        if self.tracing is not None:
+            self.tracing.ended(node, "succeeded", ended)
         self._record(node, "succeeded", started, ended, attempts)
 
     def ended(self, node: Node, started: int, error: BaseException, attempts: int = 1) -> None:
@@ -133,6 +143,8 @@ class Execution:
             info = error_info(error, node.name)
             if self.failure is None:
                 self.failure, self.failed_step = error, node.name
+        if self.tracing is not None:
+            self.tracing.ended(node, status, ended, error)
         self._record(node, status, started, ended, attempts, info)
 
     def skipped(self, node: Node) -> None:
