@@ -13,7 +13,7 @@ from traitlets import Float, Int, TraitError, Unicode, validate
 
 from warmcell.errors import WarmcellError
 from warmcell_server.handlers import routes
-from warmcell_server.handlers.base import BODY_LIMIT
+from warmcell_server.handlers.body import BODY_LIMIT, UPLOAD_LIMIT
 from warmcell_server.host import Host, find_home
 from warmcell_server.housekeeping import Keep
 from warmcell_server.link import CONNECTION_VARIABLE
@@ -35,7 +35,11 @@ class Warmcell(ExtensionApp):
         help="Folder of the store. Default: WARMCELL_HOME, else the nearest .warmcell at or above "
         "the server's root folder, else .warmcell in it.",
     ).tag(config=True)
-    body_limit = Int(BODY_LIMIT, help="Largest body of a request, in bytes.").tag(config=True)
+    body_limit = Int(BODY_LIMIT, help="Largest JSON body of a request, in bytes.").tag(config=True)
+    upload_limit = Int(
+        UPLOAD_LIMIT,
+        help="Largest body of another type (CSV, Arrow, npy, images, multipart), in bytes.",
+    ).tag(config=True)
 
     keep_days = Float(
         0, help="Delete runs that are older, in days; 0 keeps them whatever their age."
@@ -48,11 +52,11 @@ class Warmcell(ExtensionApp):
     _host: Host | None = None
     _variable_before: str | None = None
 
-    @validate("body_limit")
-    def _validate_body_limit(self, proposal: Any) -> int:
+    @validate("body_limit", "upload_limit")
+    def _validate_limit(self, proposal: Any) -> int:
         value: int = proposal["value"]
         if value < 1024:
-            raise TraitError("Warmcell.body_limit must be at least 1024 bytes")
+            raise TraitError(f"Warmcell.{proposal['trait'].name} must be at least 1024 bytes")
         return value
 
     @validate("keep_days", "keep_bytes")
@@ -67,6 +71,7 @@ class Warmcell(ExtensionApp):
         self.settings["warmcell_reason"] = ""
         self.settings["warmcell_starting"] = asyncio.Event()
         self.settings["warmcell_body_limit"] = self.body_limit
+        self.settings["warmcell_upload_limit"] = self.upload_limit
 
     def initialize_handlers(self) -> None:
         self.handlers.extend(routes("/"))  # Jupyter puts the base URL in front

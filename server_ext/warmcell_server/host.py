@@ -20,6 +20,7 @@ from warmcell_server.housekeeping import Housekeeping, Keep
 from warmcell_server.idempotency import LIFETIME, Idempotency
 from warmcell_server.link import LinkServer
 from warmcell_server.store import Store
+from warmcell_server.uploads import Uploads
 from warmcell_server.workers import Worker
 
 __all__ = ["Host", "find_home"]
@@ -50,6 +51,7 @@ class Host:
         self.housekeeping: Housekeeping
         self.idempotency = Idempotency()
         self.webhooks: Any
+        self.uploads = Uploads(home, self.host_id)
         self._keep = keep or Keep()
         self._requests: set[asyncio.Task[None]] = set()
         self._running = False
@@ -69,6 +71,7 @@ class Host:
     async def _start(self) -> Path:
         for notice in self.store.notices:
             log.warning(notice)
+        await asyncio.to_thread(self.uploads.start)
         self.deployments = Deployments(self.store, self.host_id)
         self.dispatcher = Dispatcher(self.store, self.deployments, self.host_id)
         self.api = Api(self)
@@ -109,6 +112,7 @@ class Host:
         for task in self._requests:
             task.cancel()
         await self.link.close()
+        await asyncio.to_thread(self.uploads.close)
         await asyncio.to_thread(self.store.close)
 
     # -- link --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The handler under all others: admits, takes in the body within its limit, answers in JSON."""
+"""The handler under all others: admits, answers in JSON, tells errors as problems."""
 
 from __future__ import annotations
 
@@ -9,33 +9,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from jupyter_server.auth.decorator import allow_unauthenticated
-from jupyter_server.base.handlers import JupyterHandler
-from tornado import iostream, web
-from tornado.httputil import HTTPHeaders
+from tornado import web
 
-from warmcell.errors import (
-    BadRequest,
-    TooLarge,
-    Unauthenticated,
-    Unavailable,
-    UnsupportedMedia,
-    WarmcellError,
-)
+from warmcell.errors import Unauthenticated, Unavailable, WarmcellError
 from warmcell_server import access, problems
+from warmcell_server.handlers.body import BodyHandler
 
 if TYPE_CHECKING:
     from warmcell_server.host import Host
 
 __all__ = ["Handler"]
 
-BODY_LIMIT = 64 * 1024 * 1024
-# A refused body is still taken in, up to here: a connection that is closed with unread data is
-# reset, and the reset can overtake the answer.
-DRAIN_BYTES = 256 * 1024 * 1024
-DRAIN_SECONDS = 10.0
 START_SECONDS = 20.0
-BODY_SECONDS = 300.0  # for a body to arrive that does not come along with its headers
-_AT_ONCE = 64 * 1024
 _HOSTS_KEPT = 16
 
 _JSON = "application/json"
@@ -45,19 +30,8 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _encode = msgspec.json.Encoder().encode
 
 
-@web.stream_request_body
-class Handler(JupyterHandler):
-    """A request to Warmcell.
-
-    The body is streamed, so that nobody's body is read before :mod:`~warmcell_server.access` let
-    its sender in and no more of it than the limit is kept. Errors are problem+json.
-    """
-
-    def initialize(self) -> None:
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._refused = False
-        self._limit: int = self.settings.get("warmcell_body_limit", BODY_LIMIT)
+class Handler(BodyHandler):
+    """A request to Warmcell. Errors are problem+json."""
 
     @property
     def host(self) -> Host:
@@ -100,9 +74,9 @@ class Handler(JupyterHandler):
         try:
             entering = access.enter(self, self.action())
             if entering is None:
-                self._check_body()
+                self.check_body()
         except (WarmcellError, web.HTTPError) as error:
-            return self._refuse(error)
+            return self.refuse(error)
         if entering is not None or self.settings.get("warmcell") is None:
             return self._enter(entering)
         return None
@@ -124,79 +98,15 @@ class Handler(JupyterHandler):
         try:
             if entering is not None:
                 await entering
-                self._check_body()
+                self.check_body()
         except (WarmcellError, web.HTTPError) as error:
-            await self._refuse(error)
+            await self.refuse(error)
         starting: asyncio.Event | None = self.settings.get("warmcell_starting")
         if starting is not None:  # the server listens before the host has opened its store
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(starting.wait(), START_SECONDS)
 
-    def _check_body(self) -> None:
-        """Refuse a body by its headers, before it arrives."""
-        headers = self.request.headers
-        length = _length(headers)
-        if length > self._limit:
-            raise self._too_large()
-        if length > _AT_ONCE or "Transfer-Encoding" in headers:
-            cast(Any, self.request.connection).set_body_timeout(BODY_SECONDS)
-        if self.request.method in ("POST", "PUT", "PATCH"):
-            kind = headers.get("Content-Type", _JSON)
-            if kind != _JSON:
-                _check_content_type(kind)
-            if headers.get("Content-Encoding", "identity") != "identity":
-                raise UnsupportedMedia("The body is compressed.", hint="Send it as it is.")
-
-    async def _refuse(self, error: WarmcellError | web.HTTPError) -> None:
-        """Answer at once, then take in and drop the body, as far as that is bearable."""
-        headers = self.request.headers
-        length = _length(headers)
-        if (length == 0 and "Transfer-Encoding" not in headers) or "Expect" in headers:
-            raise error
-        connection = cast(Any, self.request.connection)
-        connection.set_max_body_size(max(length, DRAIN_BYTES))
-        self._refused = True
-        self.answer_error(error)
-        await self.flush()
-        # Tornado reads the body once this is set, and would set it itself after this method.
-        cast(Any, self)._prepared_future.set_result(None)
-        with contextlib.suppress(TimeoutError, iostream.StreamClosedError):
-            await asyncio.wait_for(asyncio.shield(self.request._body_future), DRAIN_SECONDS)
-        raise web.Finish
-
-    def data_received(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size <= self._limit and not self._refused:
-            self._chunks.append(chunk)
-            return
-        self._chunks.clear()
-        if self._refused and self._size > DRAIN_BYTES:
-            cast(Any, self.request.connection).close()
-
     # -- in the method -----------------------------------------------------------------------
-
-    def body(self) -> bytes:
-        """The body, complete and UTF-8.
-
-        Raises:
-            TooLarge: it came without a length and went over the limit.
-            BadRequest: it is not UTF-8.
-        """
-        if self._size > self._limit:
-            raise self._too_large()
-        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        if not data.isascii():
-            try:
-                data.decode()
-            except UnicodeDecodeError as error:
-                raise BadRequest(f"The body is not UTF-8: {error}.") from error
-        return data
-
-    def query(self) -> dict[str, str]:
-        """The query, the last value of each name; without the token."""
-        found = {name: self.get_query_argument(name) for name in self.request.query_arguments}
-        found.pop("token", None)
-        return found
 
     def answer(self, payload: object, status: int = 200) -> None:
         """Finish with finished JSON (bytes) or with something that JSON can hold."""
@@ -269,27 +179,3 @@ class Handler(JupyterHandler):
         # them: three records per request for nobody.
         if self.get_status() >= 300:
             super()._log()
-
-    def _too_large(self) -> TooLarge:
-        return TooLarge(
-            f"The body is larger than the limit of {self._limit} bytes.",
-            hint="Send less, or raise Warmcell.body_limit in the server's configuration.",
-        )
-
-
-def _length(headers: HTTPHeaders) -> int:
-    """The announced length of a body; 0 without one. A length that is none Tornado refuses."""
-    text = headers.get("Content-Length", "")
-    return int(text) if text.isdecimal() else 0
-
-
-def _check_content_type(kind: str) -> None:
-    media, _, parameters = kind.lower().partition(";")
-    media = media.strip()
-    charset = parameters.partition("charset=")[2].strip(' "')
-    known = media == _JSON or (media.startswith("application/") and media.endswith("+json"))
-    if not known or charset not in ("", "utf-8", "utf8"):
-        raise UnsupportedMedia(
-            f"The content type '{kind}' is not supported.",
-            hint="Send JSON in UTF-8 and say so: -H 'Content-Type: application/json'.",
-        )
