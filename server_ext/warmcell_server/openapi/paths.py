@@ -1,0 +1,298 @@
+"""The paths of a deployment, as it is configured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from warmcell_server.deployment import Deployment
+from warmcell_server.openapi.components import ERRORS, content, problem_reference, reference
+from warmcell_server.settings import Settings
+
+__all__ = ["ACCESS", "paths", "responses"]
+
+ACCESS = ("401", "403", "404", "503")
+_RUN_ID = "$response.body#/metadata/run_id"
+_ACCEPTED_ID = "$response.body#/run_id"
+
+
+def paths(deployment: Deployment, examples: dict[str, Any]) -> dict[str, Any]:
+    """The path items of ``deployment``; ``examples`` are of its invocations."""
+    served = deployment.served
+    api = served.api_url_path
+    run_id = [{"$ref": "#/components/parameters/RunId"}]
+    opened = {"security": [{}, *SECURITY]} if served.auth == "public" else {}
+    return {
+        api + served.invoke_url_path: {"post": {**_invoke(examples), **opened}},
+        api + served.submit_url_path: {"post": {**_submit(examples), **opened}},
+        "/runs": {"get": _list_runs()},
+        "/runs/{run_id}": {
+            "parameters": run_id,
+            "get": {**_get_run(), **opened},
+            "delete": _cancel_run(),
+        },
+        "/runs/{run_id}/events": {"parameters": run_id, "get": {**_events(), **opened}},
+        "/runs/{run_id}/outputs/{output}": {
+            "parameters": run_id,
+            "get": {**_output(), **opened},
+        },
+        **_probes(served, opened),
+        "/openapi.json": {
+            "get": {
+                "operationId": "get_openapi",
+                "tags": ["documents"],
+                "summary": "This document",
+                "responses": responses("OpenAPI 3.1", content({"type": "object"}), ACCESS),
+                **opened,
+            }
+        },
+        served.docs_url_path: {
+            "get": {
+                "operationId": "get_docs",
+                "tags": ["documents"],
+                "summary": "This document as a page",
+                "responses": responses("A page", content({"type": "string"}, "text/html"), ACCESS),
+                **opened,
+            }
+        },
+    }
+
+
+SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}, {"token": []}]
+
+
+def responses(
+    text: str, found: dict[str, Any] | None, errors: tuple[str, ...], status: str = "200"
+) -> dict[str, Any]:
+    """Responses of an operation: a success with ``found`` as content, and ``errors``."""
+    success: dict[str, Any] = {"description": text}
+    if found is not None:
+        success["content"] = found
+    return {status: success, **{error: problem_reference(error) for error in errors}}
+
+
+def _header_references(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _links(run_id: str) -> dict[str, Any]:
+    """What can be asked about the run that an answer names."""
+    return {
+        name: {"operationId": name, "parameters": {"run_id": run_id}}
+        for name in ("get_run", "stream_events", "cancel_run")
+    }
+
+
+def _body(examples: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"anyOf": [reference("Invocation"), reference("Batch")]},
+                "examples": examples,
+            }
+        },
+    }
+
+
+def _accepted() -> dict[str, Any]:
+    headers = ("Location", "Retry-After", "Preference-Applied", "Idempotency-Replayed", "Link")
+    return {
+        "description": "The run goes on without its caller; `Location` is where to ask for it.",
+        "headers": _header_references(*headers),
+        "content": content({"anyOf": [reference("Accepted"), reference("BatchAccepted")]}),
+        "links": _links(_ACCEPTED_ID),
+    }
+
+
+def _asking() -> list[dict[str, str]]:
+    names = ("Prefer", "IdempotencyKey", "Traceparent")
+    return [{"$ref": f"#/components/parameters/{name}"} for name in names]
+
+
+def _invoke(examples: dict[str, Any]) -> dict[str, Any]:
+    streamed = {
+        "type": "string",
+        "description": "Server-Sent Events, with `Accept: text/event-stream`: see `stream_events`.",
+    }
+    return {
+        "operationId": "invoke",
+        "tags": ["calls"],
+        "summary": "Run the pipeline and wait for its outputs",
+        "description": "`parameters` make one run, `instances` one each. With `async` or "
+        "`Prefer: respond-async` the answer is 202 and the run goes on by itself.",
+        "parameters": _asking(),
+        "requestBody": _body(examples),
+        "responses": {
+            "200": {
+                "description": "The outputs",
+                "headers": _header_references(
+                    "Server-Timing", "Preference-Applied", "Idempotency-Replayed", "X-Run-Id"
+                ),
+                "content": {
+                    **content({"anyOf": [reference("Result"), reference("BatchResult")]}),
+                    **content(streamed, "text/event-stream"),
+                },
+                "links": _links(_RUN_ID),
+            },
+            "202": _accepted(),
+            **{error: problem_reference(error) for error in ERRORS},
+        },
+        "callbacks": {"ended": {"{$request.body#/callback_url}": {"post": _callback()}}},
+    }
+
+
+def _submit(examples: dict[str, Any]) -> dict[str, Any]:
+    errors = [status for status in ERRORS if status not in ("500", "504")]
+    return {
+        "operationId": "submit",
+        "tags": ["calls"],
+        "summary": "Run the pipeline without waiting",
+        "description": "As `invoke` with `async`.",
+        "parameters": _asking(),
+        "requestBody": _body(examples),
+        "responses": {
+            "202": _accepted(),
+            **{error: problem_reference(error) for error in errors},
+        },
+    }
+
+
+def _callback() -> dict[str, Any]:
+    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    body = {
+        "type": "object",
+        "properties": {
+            "type": {"type": "string", "examples": ["run.succeeded"]},
+            "timestamp": {"type": "string", "format": "date-time"},
+            "data": {
+                "type": "object",
+                "properties": {
+                    name: {"type": "string"} for name in ("run_id", "deployment", "status", "url")
+                },
+            },
+        },
+    }
+    return {
+        "summary": "The end of the run, signed as Standard Webhooks says and sent until it is "
+        "answered with 2xx",
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+            for name in names
+        ],
+        "requestBody": {"content": content(body)},
+        "responses": {"2XX": {"description": "Received"}, "410": {"description": "Send no more"}},
+    }
+
+
+def _list_runs() -> dict[str, Any]:
+    moment = {"type": "string", "format": "date-time"}
+    return {
+        "operationId": "list_runs",
+        "tags": ["runs"],
+        "summary": "Runs of this deployment, newest first",
+        "parameters": [
+            _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}),
+            _query("before", {"type": "string"}, "The `next` of the page before."),
+            _query("status", {"type": "string"}, "One or several, separated by commas."),
+            _query("trigger", {"type": "string"}, "One or several, separated by commas."),
+            _query("snapshot", {"type": "integer", "minimum": 1}),
+            _query("since", moment),
+            _query("until", moment),
+            _query("text", {"type": "string"}, "Somewhere in what is shown of it."),
+        ],
+        "responses": responses(
+            "One page of runs", content(reference("Runs")), ("400", *ACCESS, "422")
+        ),
+    }
+
+
+def _get_run() -> dict[str, Any]:
+    return {
+        "operationId": "get_run",
+        "tags": ["runs"],
+        "summary": "One run, also while it is queued or running",
+        "responses": responses("The run", content(reference("Run")), ACCESS),
+    }
+
+
+def _cancel_run() -> dict[str, Any]:
+    asked = {
+        "type": "object",
+        "required": ["run_id", "status"],
+        "properties": {"run_id": {"type": "string"}, "status": {"type": "string"}},
+    }
+    return {
+        "operationId": "cancel_run",
+        "tags": ["runs"],
+        "summary": "Cancel a run",
+        "responses": responses("It is being stopped", content(asked), (*ACCESS, "409"), "202"),
+    }
+
+
+def _events() -> dict[str, Any]:
+    return {
+        "operationId": "stream_events",
+        "tags": ["runs"],
+        "summary": "What happens in a run, as it happens",
+        "description": "Server-Sent Events: `run` (its states), `step` (starts and ends), "
+        "`progress`, `log` and `output` (what a generator step yields), and at the end always "
+        "`done` with the body that `invoke` answers, or `error` with the problem.",
+        "parameters": [
+            {
+                "name": "Last-Event-ID",
+                "in": "header",
+                "description": "Go on after this event.",
+                "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+            },
+            _query("after", {"type": "integer", "minimum": 0}, "As `Last-Event-ID`."),
+        ],
+        "responses": responses(
+            "Events", content({"type": "string"}, "text/event-stream"), ("400", *ACCESS, "422")
+        ),
+    }
+
+
+def _output() -> dict[str, Any]:
+    return {
+        "operationId": "get_output",
+        "tags": ["runs"],
+        "summary": "One output of a run that succeeded",
+        "parameters": [
+            {"name": "output", "in": "path", "required": True, "schema": {"type": "string"}}
+        ],
+        "responses": responses(
+            "JSON, or the bytes of a figure, an image, a table or an array as an attachment",
+            {"application/json": {"schema": {}}, "*/*": {}},
+            (*ACCESS, "406", "409"),
+        ),
+    }
+
+
+def _probes(served: Settings, opened: dict[str, Any]) -> dict[str, Any]:
+    api = served.api_url_path
+    body = content({"type": "object"})
+    metrics = content({"type": "string"}, "text/plain")
+    table = [
+        (api + served.health_url_path, "health", "Whether it is ready, and how it fares", body, 1),
+        ("/livez", "livez", "Whether the server knows it", body, 1),
+        ("/readyz", "readyz", "Whether a worker can take calls", body, 1),
+        (api + served.info_url_path, "info", "What is served, since when, from where", body, 0),
+        (api + served.metrics_url_path, "metrics", "Metrics for Prometheus", metrics, 0),
+    ]
+    return {
+        path: {
+            "get": {
+                "operationId": name,
+                "tags": ["state"],
+                "summary": text,
+                "responses": responses(text, found, ACCESS),
+                **(opened if is_open else {}),
+            }
+        }
+        for path, name, text, found, is_open in table
+    }
+
+
+def _query(name: str, schema: dict[str, Any], text: str = "") -> dict[str, Any]:
+    found = {"name": name, "in": "query", "schema": schema}
+    return {**found, "description": text} if text else found
