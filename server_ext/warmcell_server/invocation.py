@@ -17,7 +17,9 @@ from warmcell_server.calls import CallResult, Waiting, Wanted
 from warmcell_server.dispatcher import PLAIN
 from warmcell_server.envelope import Envelope, envelope
 from warmcell_server.idempotency import digest, fingerprint
+from warmcell_server.payload import Payload
 from warmcell_server.results import failure, from_run, success
+from warmcell_server.tracing import parse
 
 if TYPE_CHECKING:
     from warmcell_server.host import Host
@@ -28,6 +30,8 @@ JSON = "application/json"
 _encode = msgspec.json.Encoder().encode
 _WAIT = re.compile(r"wait\s*=\s*\"?(\d+)\"?", re.IGNORECASE)
 LONGEST_WAIT = 600.0
+_WITHHELD = frozenset({"Authorization", "Cookie", "X-Api-Key", "X-Xsrftoken"})  # from middleware
+_EMPTY = Payload(b"")
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -39,6 +43,10 @@ class Asked(msgspec.Struct, frozen=True):
     traceparent: str | None = None
     accept: str | None = None
     stream: bool = False
+
+    def traced(self, traceparent: str) -> Asked:
+        """The same within a span of this server."""
+        return msgspec.structs.replace(self, traceparent=traceparent)
 
 
 NOTHING = Asked()
@@ -58,7 +66,7 @@ def asked_by(headers: Mapping[str, str]) -> Asked:
     """Read Prefer (RFC 7240), Idempotency-Key, Accept and traceparent (W3C Trace Context)."""
     prefer = headers.get("Prefer")
     key = headers.get("Idempotency-Key")
-    trace = headers.get("Traceparent")
+    trace = parse(headers.get("Traceparent"))
     accept = headers.get("Accept")
     if accept is not None and (accept == "*/*" or accept.startswith(JSON)):
         accept = None
@@ -78,17 +86,28 @@ class Invocation:
     """Makes the runs of one request; ``calls`` are those that were admitted."""
 
     def __init__(
-        self, host: Host, name: str, *, user: str | None = None, asked: Asked = NOTHING
+        self,
+        host: Host,
+        name: str,
+        *,
+        user: str | None = None,
+        asked: Asked = NOTHING,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.calls: list[Waiting] = []
         self._host = host
         self._name = name
         self._user = user
         self._asked = asked
+        self._headers = headers
 
-    async def answer(self, body: bytes, *, detached: bool = False, **extra: Any) -> Reply:
-        """Run what ``body`` says. ``extra`` are further fields of :class:`Wanted`; with
-        ``content_type`` among them the body is no envelope.
+    @property
+    def run_id(self) -> str | None:
+        """The run that was made; None where there is none, or more than one."""
+        return self.calls[0].run_id if len(self.calls) == 1 else None
+
+    async def answer(self, payload: Payload, *, detached: bool = False) -> Reply:
+        """Run what ``payload`` says and return the answer.
 
         Raises:
             BadRequest, ParameterError: the body does not fit.
@@ -100,32 +119,31 @@ class Invocation:
         host = self._host
         if self._name not in host.deployments:
             await host.refresh()  # another host may serve it since
-        if extra.get("content_type") is not None:
-            found, parameters = None, body
-        else:
-            found = envelope(body)
-            if found.instances is not None:
-                return await self._batch(found, found.instances, detached)
-            parameters = bytes(found.parameters)
-        wanted = self._wanted(found, body, detached=detached, extra=extra)
+        found = envelope(payload.data) if payload.content_type is None else None
+        if found is not None and found.instances is not None:
+            return await self._batch(found, found.instances, detached)
+        wanted = self._wanted(found, payload, detached=detached)
         if wanted.key is not None and wanted.fingerprint is not None:
             run_id = host.idempotency.find(wanted.key, wanted.fingerprint)
             if run_id is not None:
                 return await self._replay(run_id, wanted)
-        call = self._call(parameters, wanted)
+        call = self._call(payload.data if found is None else bytes(found.parameters), wanted)
+        payload.keep_until(call.future)
         if wanted.detached:
             return await self._detached(call)
         return self.reply(await call.future)
 
-    async def start(self, body: bytes, **extra: Any) -> Waiting:
-        """Admit the run that ``body`` says and do not wait for it; somebody streams its events."""
+    async def start(self, payload: Payload) -> Waiting:
+        """Admit the run that ``payload`` says and do not wait for it; its events are streamed."""
         if self._name not in self._host.deployments:
             await self._host.refresh()
-        found = None if extra.get("content_type") is not None else envelope(body)
+        found = envelope(payload.data) if payload.content_type is None else None
         if found is not None and found.instances is not None:
             raise UsageError("A batch of instances has no stream.", hint="Stream one run.")
-        wanted = self._wanted(found, body, detached=False, extra={**extra, "stream": True})
-        return self._call(body if found is None else bytes(found.parameters), wanted)
+        wanted = self._wanted(found, payload, detached=False, stream=True)
+        call = self._call(payload.data if found is None else bytes(found.parameters), wanted)
+        payload.keep_until(call.future)
+        return call
 
     def abandon(self) -> None:
         """The caller went away."""
@@ -135,7 +153,12 @@ class Invocation:
     # -- inside ------------------------------------------------------------------------------
 
     def _wanted(
-        self, found: Envelope | None, body: bytes, *, detached: bool, extra: dict[str, Any]
+        self,
+        found: Envelope | None,
+        payload: Payload,
+        *,
+        detached: bool,
+        stream: bool = False,
     ) -> Wanted:
         asked = self._asked
         fields: dict[str, Any] = {}
@@ -155,17 +178,30 @@ class Invocation:
             if asked.traceparent is not None:
                 fields["traceparent"] = asked.traceparent
             if asked.key is not None:
-                query = extra.get("query") or {}
                 fields["key"] = digest(asked.key, self._user, self._name)
                 fields["fingerprint"] = fingerprint(
-                    body, extra.get("content_type") or "", _encode(sorted(query.items())).decode()
+                    payload.data,
+                    payload.digest or "",
+                    payload.content_type or "",
+                    _encode(sorted((payload.query or {}).items())).decode(),
                 )
         if detached:
             fields["detached"] = True
-        for name, value in extra.items():
-            if value is not None:
-                fields[name] = value
+        if stream:
+            fields["stream"] = True
+        if payload.content_type is not None:
+            fields["content_type"], fields["file"] = payload.content_type, payload.file
+        if payload.query is not None and (found is None or asked.accept is not None):
+            fields["query"] = payload.query
+        if self._headers is not None and self._middleware():
+            fields["headers"] = {
+                name: value for name, value in self._headers.items() if name not in _WITHHELD
+            }
         return Wanted(**fields) if fields else PLAIN
+
+    def _middleware(self) -> bool:
+        deployment = self._host.deployments.get(self._name)
+        return deployment.binding is not None and deployment.binding.body.middleware
 
     def _call(self, parameters: bytes, wanted: Wanted) -> Waiting:
         call = self._host.dispatcher.call(self._name, parameters, user=self._user, wanted=wanted)
@@ -255,7 +291,7 @@ class Invocation:
                 hint="Send the instances one by one, each with a key of its own.",
             )
         self._host.dispatcher.check_room(self._name, len(instances))
-        wanted = self._wanted(found, b"", detached=detached, extra={})
+        wanted = self._wanted(found, _EMPTY, detached=detached)
         if wanted.accept is not None:
             wanted = msgspec.structs.replace(wanted, accept=None)
         calls = []

@@ -7,13 +7,13 @@ import contextlib
 from collections.abc import Awaitable
 from typing import Any, cast
 
-import msgspec
 from jupyter_server.base.handlers import JupyterHandler
 from tornado import iostream, web
 from tornado.httputil import HTTPHeaders
 
 from warmcell import media
 from warmcell.errors import BadRequest, TooLarge, UnsupportedMedia, WarmcellError
+from warmcell_server.payload import Payload
 from warmcell_server.uploads import Upload, Uploads
 
 __all__ = ["BODY_LIMIT", "UPLOAD_LIMIT", "BodyHandler", "Payload"]
@@ -29,32 +29,6 @@ BODY_SECONDS = 300.0  # for a body to arrive that does not come along with its h
 UPLOAD_SECONDS = 3600.0
 _AT_ONCE = 64 * 1024
 _JSON = "application/json"
-
-
-class Payload(msgspec.Struct, eq=False):
-    """What a request brought.
-
-    ``content_type`` is None for a JSON object, which ``data`` is then. Else it is the value of the
-    header, and the bytes are in ``data`` or in ``file``; a JSON array counts as something else.
-    ``query`` has the last value of each name, None without a query. ``digest`` is the SHA-256 of
-    the file where the request has an Idempotency-Key.
-    """
-
-    data: bytes
-    content_type: str | None = None
-    file: str | None = None
-    query: dict[str, str] | None = None
-    digest: str | None = None
-    upload: Upload | None = None
-    kept: bool = False
-
-    def keep_until(self, future: asyncio.Future[Any]) -> None:
-        """Let the file live until ``future`` is done, and not only until the request is answered.
-        Does nothing for a payload without one."""
-        if self.upload is not None:
-            self.kept = True
-            remove = self.upload.remove
-            future.add_done_callback(lambda _: remove())
 
 
 @web.stream_request_body

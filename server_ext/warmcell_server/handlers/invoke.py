@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from tornado import web
 
+from warmcell_server import tracing
 from warmcell_server.handlers.base import Handler
-from warmcell_server.invocation import JSON, Invocation, asked_by
+from warmcell_server.invocation import JSON, Asked, Invocation, Reply, asked_by
+from warmcell_server.payload import Payload
+from warmcell_server.timing import server_timing
 
 __all__ = ["InvokeHandler", "SubmitHandler"]
 
@@ -14,26 +17,51 @@ class InvokeHandler(Handler):
     """Runs a deployment and answers with its outputs. Neither they nor the parameters are decoded
     here."""
 
+    takes_media = True
+    _invocation: Invocation | None = None
+
     def action(self) -> str:
         return "execute"
 
-    _invocation: Invocation | None = None
-
     @web.authenticated
     async def post(self, name: str) -> None:
-        await self._invoke(name)
+        await self.invoke(name)
 
-    async def _invoke(self, name: str, *, detached: bool = False) -> None:
-        asked = asked_by(self.request.headers)
-        self._invocation = Invocation(self.host, name, user=self.user, asked=asked)
-        reply = await self._invocation.answer(self.body(), detached=detached)
+    async def invoke(self, name: str, *, detached: bool = False) -> None:
+        """Run the deployment ``name`` as the request says."""
+        headers = self.request.headers
+        asked = asked_by(headers)
+        span = tracing.begin(name, "POST", self.request.path, headers)
+        if span is not None:
+            asked = asked.traced(span.traceparent)
+        invocation = Invocation(self.host, name, user=self.user, asked=asked, headers=headers)
+        self._invocation = invocation
+        payload = await self.payload()
+        try:
+            if asked.stream and not detached:
+                await self._stream(invocation, payload)
+            else:
+                self._answer(await invocation.answer(payload, detached=detached), asked)
+        finally:
+            if span is not None:
+                span.end(self.get_status(), invocation.run_id)
+
+    def _answer(self, reply: Reply, asked: Asked) -> None:
         if reply.status != 200:
             self.set_status(reply.status)
         if reply.content_type is not JSON:
             self.set_header("Content-Type", reply.content_type)
         for header, value in reply.headers.items():
             self.set_header(header, value)
+        if (result := reply.result) is not None and result.steps:
+            self.set_header("Server-Timing", server_timing(result.queued, result.steps))
         self.finish(reply.body)
+
+    async def _stream(self, invocation: Invocation, payload: Payload) -> None:
+        from warmcell_server.handlers.events import stream_run
+
+        call = await invocation.start(payload)
+        await stream_run(self, self.host, call)
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
@@ -46,4 +74,4 @@ class SubmitHandler(InvokeHandler):
 
     @web.authenticated
     async def post(self, name: str) -> None:
-        await self._invoke(name, detached=True)
+        await self.invoke(name, detached=True)

@@ -13,6 +13,7 @@ from warmcell.ids import now
 from warmcell.records import DeploymentEntry
 from warmcell_server.invocation import Invocation
 from warmcell_server.operation import Call, Result, Routes, decode
+from warmcell_server.payload import Payload
 
 if TYPE_CHECKING:
     from warmcell_server.host import Host
@@ -82,5 +83,6 @@ async def _rollback(host: Host, call: Call) -> Result:
 
 @ROUTES.add("POST", "*/invoke")
 async def _invoke(host: Host, call: Call) -> Result:
-    reply = await Invocation(host, call.arguments[0], user=call.user).answer(call.body)
+    invocation = Invocation(host, call.arguments[0], user=call.user)
+    reply = await invocation.answer(Payload(call.body))
     return reply.status, reply.body
