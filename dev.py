@@ -7,6 +7,7 @@ python3 dev.py check        types and lint; writes nothing
 python3 dev.py lint         repair what lint can repair, and format
 python3 dev.py install      set everything up in .venv
 python3 dev.py bench        measure against FastAPI and Hamilton; further arguments go to the report
+python3 dev.py soak         call everything at once for an hour (--minutes) and count what was kept
 """
 
 from __future__ import annotations
@@ -103,6 +104,10 @@ def bench(arguments: Sequence[str]) -> None:
     uv("run", "--group", "bench", "python", "-m", "tests.benchmarks", *arguments)
 
 
+def soak(arguments: Sequence[str]) -> None:
+    uv("run", "--group", "bench", "python", "-m", "tests.benchmarks.soak", *arguments)
+
+
 def main() -> None:
     match sys.argv[1:]:
         case ["install"]:
@@ -117,6 +122,8 @@ def main() -> None:
             quickstart(rest)
         case ["bench", *rest]:
             bench(rest)
+        case ["soak", *rest]:
+            soak(rest)
         case _:
             sys.exit(__doc__)
 

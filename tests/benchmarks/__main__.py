@@ -7,11 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import http_calls, notebook
+from tests.benchmarks import http_calls, notebook, pressure
 from tests.benchmarks.report import machine
 from tests.support.jupyter import JupyterServer
 
-PARTS = ("http", "steps", "deploys", "memory")
+PARTS = ("http", "steps", "deploys", "memory", "pressure")
 
 
 def main() -> None:
@@ -42,6 +42,8 @@ def main() -> None:
                         text = notebook.steps(server)
                     case "deploys":
                         text = notebook.deploys(server)
+                    case "pressure":
+                        text = pressure.measure(server)
                     case _:
                         text = notebook.memory(server)
             finally:
