@@ -24,7 +24,7 @@ from warmcell_server.tracing import parse
 if TYPE_CHECKING:
     from warmcell_server.host import Host
 
-__all__ = ["JSON", "NOTHING", "Asked", "Invocation", "Reply", "asked_by"]
+__all__ = ["JSON", "NOTHING", "Asked", "Invocation", "Reply", "asked_by", "wait_of"]
 
 JSON = "application/json"
 _encode = msgspec.json.Encoder().encode
@@ -73,13 +73,17 @@ def asked_by(headers: Mapping[str, str]) -> Asked:
     if prefer is None and key is None and trace is None and accept is None:
         return NOTHING
     wait = None
-    detached = False
-    if prefer is not None:
-        detached = "respond-async" in prefer.lower()
-        if detached and (match := _WAIT.search(prefer)):
-            wait = min(float(match.group(1)), LONGEST_WAIT)
+    detached = prefer is not None and "respond-async" in prefer.lower()
+    if prefer is not None and detached:
+        wait = wait_of(prefer)
     stream = accept is not None and "text/event-stream" in accept
     return Asked(detached, wait, key, trace, None if stream else accept, stream)
+
+
+def wait_of(prefer: str) -> float | None:
+    """The seconds of ``wait`` in a Prefer header (RFC 7240), at most ten minutes."""
+    match = _WAIT.search(prefer)
+    return min(float(match.group(1)), LONGEST_WAIT) if match else None
 
 
 class Invocation:

@@ -63,9 +63,16 @@ async def _run(host: Host, call: Call) -> Result:
     return 200, await show_run(host, call.arguments[0])
 
 
-async def show_run(host: Host, run_id: str, deployment: str | None = None) -> dict[str, Any]:
+async def show_run(
+    host: Host, run_id: str, deployment: str | None = None, wait: float = 0.0
+) -> dict[str, Any]:
     """One run with its parts; of a call in flight also where it is, which only the dispatcher
-    knows. Raises NotFound, also for a run of another deployment than the one named."""
+    knows. With ``wait`` (seconds) its end is awaited first, for so long.
+
+    Raises NotFound, also for a run of another deployment than the one named.
+    """
+    if wait and (call := host.dispatcher.live(run_id)) is not None:
+        await asyncio.wait([call.future], timeout=wait)
     live = host.dispatcher.progress(run_id)
     run: dict[str, Any]
     try:
