@@ -24,6 +24,7 @@ from typing import NamedTuple
 import msgspec
 
 from warmcell import wire
+from warmcell.delays import cells
 from warmcell.errors import LinkError, Unavailable
 from warmcell.serving import Serving
 from warmcell.vitals import Meter
@@ -123,7 +124,7 @@ class Connection:
 
     def _report(self, lag: float, rss: int) -> None:
         with contextlib.suppress(LinkError):
-            self.send(wire.Vitals(lag, rss, self.serving.stuck()))
+            self.send(wire.Vitals(lag, rss, self.serving.stuck(), cells.blamed()))
 
     # -- leading -----------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from warmcell import link, output
+from warmcell.delays import cells
 from warmcell.errors import WarmcellError
 from warmcell.magics import WarmcellMagics
 
@@ -34,6 +35,7 @@ def load(shell: InteractiveShell) -> None:
     }
     shell.register_magics(magics)
     output.install()
+    cells.install(shell, link.kernel().served)
     _connect()
 
 
@@ -55,6 +57,7 @@ def unload(shell: InteractiveShell) -> None:
     kernel = link.kernel()
     if not kernel.serving.holds():
         output.uninstall()
+        cells.uninstall()
         kernel.close()
 
 

@@ -174,6 +174,10 @@ class Kernel:
             data = msgspec.json.encode(body)
             link.ask(lambda n, d=data: wire.Request(n, "POST", "api/v1/deployments", d), 30.0)  # type: ignore[misc]
 
+    def served(self) -> list[str]:
+        """Names of the deployments that this kernel serves."""
+        return [name for name, body in list(self._announced.items()) if body.key in self.serving]
+
     def recorder(self) -> LinkRecorder:
         """Return a recorder for runs that this kernel starts. Raises LinkError without a host."""
         return LinkRecorder(self.link())

@@ -151,6 +151,7 @@ class Serving:
                 keep=message.record,
                 deployment=message.deployment,
                 snapshot=binding.snapshot,
+                traceparent=message.traceparent,
             )
         finally:
             self._tokens.pop(message.run_id, None)
@@ -172,6 +173,11 @@ class Serving:
             None,
             outcome.started_at,
             outcome.finished_at,
+            [
+                (step.step, step.finished_at - step.started_at)
+                for step in outcome.detail.steps
+                if step.finished_at is not None and step.started_at is not None
+            ],
         )
 
     def cancel(self, run_id: str, reason: str) -> None:

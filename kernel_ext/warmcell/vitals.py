@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from warmcell.delays import Cells, cells
+
 __all__ = ["Meter"]
 
 # With the default of 5 ms a cell that spins in pure Python delays each call by several times that;
@@ -22,11 +24,13 @@ class Meter:
     """Shortens the GIL's switch interval and reports the lag, from ``start`` to ``stop``.
 
     ``report(lag, rss)`` is called about once a second on the meter's own thread: the longest wait
-    since the last report in seconds, and the resident memory in bytes.
+    since the last report in seconds, and the resident memory in bytes. Each wait is told to
+    ``cells`` at once.
     """
 
-    def __init__(self, report: Callable[[float, int], None]) -> None:
+    def __init__(self, report: Callable[[float, int], None], cells: Cells = cells) -> None:
         self._report = report
+        self._cells = cells
         self._lock = threading.Lock()
         self._before: float | None = None
         self._stop = threading.Event()
@@ -55,11 +59,14 @@ class Meter:
     def _measure(self, stop: threading.Event) -> None:
         lag, reported = 0.0, time.monotonic()
         while True:
-            began = time.monotonic()
+            due = time.monotonic() + TICK
+            self._cells.waits(due)
             if stop.wait(TICK):
+                self._cells.woke(0.0)
                 return
             moment = time.monotonic()
-            lag = max(lag, moment - began - TICK)
+            lag = max(lag, moment - due)
+            self._cells.woke(moment - due)
             if moment - reported >= REPORT:
                 self._report(lag, _resident())
                 lag, reported = 0.0, moment

@@ -187,11 +187,12 @@ class Reply(msgspec.Struct, tag="reply", omit_defaults=True):
 class Vitals(msgspec.Struct, tag="vitals"):
     """What a worker measures of itself. ``lag`` is how long a thread that wanted the GIL had to
     wait for it, the worst of the last second, in seconds; ``stuck`` counts threads past their
-    deadline that have not returned."""
+    deadline that have not returned; ``by_cell`` tells that a cell was what held the GIL."""
 
     lag: float
     rss: int
     stuck: int = 0
+    by_cell: bool = False
 
 
 ToHost: TypeAlias = Hello | Answer | Progress | Request | Vitals | Event | EndpointAnswer

@@ -12,6 +12,7 @@ from warmcell.ids import now
 from warmcell.records import ErrorInfo, RunEntry, RunRecord, Status
 from warmcell_server.calls import Pending, Waiting
 from warmcell_server.store import Store
+from warmcell_server.tracing import derive
 
 __all__ = ["CallRecords"]
 
@@ -89,7 +90,7 @@ class CallRecords:
             notebook=deployment.notebook,
             user=call.user,
             host_id=self._host_id,
-            traceparent=wanted.traceparent,
+            traceparent=wanted.traceparent or derive(call.run_id),
             idempotency_key=wanted.key,
             fingerprint=wanted.fingerprint,
         )

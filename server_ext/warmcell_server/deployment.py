@@ -12,7 +12,9 @@ from warmcell import wire
 from warmcell.ids import rfc3339
 from warmcell.records import DeploymentRecord
 from warmcell_server.calls import Pending, Waiting
+from warmcell_server.health import silence, starvation
 from warmcell_server.limits import Limits
+from warmcell_server.measures import Measures
 from warmcell_server.settings import Settings
 from warmcell_server.workers import Binding
 
@@ -50,9 +52,8 @@ class Deployment:
     warm: list[Binding] = field(default_factory=list)
     running: dict[int, Pending] = field(default_factory=dict)
     queue: deque[Waiting] = field(default_factory=deque)
-    total_runs: int = 0
-    failed_runs: int = 0
     last_run_at: int | None = None
+    measures: Measures = field(default_factory=Measures)
     mean_seconds: float = 0.0  # of recent executions
 
     @property
@@ -76,6 +77,24 @@ class Deployment:
         return len(self.queue)
 
     @property
+    def total_runs(self) -> int:
+        return self.measures.runs.total()
+
+    @property
+    def failed_runs(self) -> int:
+        return self.total_runs - self.measures.runs["succeeded"]
+
+    @property
+    def silent(self) -> float | None:
+        """Seconds since the worker was heard of."""
+        return silence(self.binding) if self.binding is not None else None
+
+    @property
+    def starved(self) -> str:
+        """What keeps calls from running although a worker holds the snapshot, in a sentence."""
+        return starvation(self.binding) if self.binding is not None else ""
+
+    @property
     def vitals(self) -> wire.Vitals | None:
         return self.binding.worker.vitals if self.binding is not None else None
 
@@ -96,10 +115,8 @@ class Deployment:
         execution; ``steps`` are names and microseconds."""
         mean = self.mean_seconds
         self.mean_seconds = mean + _WEIGHT * (seconds - mean) if mean else seconds
-        self.total_runs += 1
         self.last_run_at = finished_at
-        if status != "succeeded":
-            self.failed_runs += 1
+        self.measures.ended(status, seconds, queued, steps)
 
     def record(self, host_id: str, state: str | None = None) -> DeploymentRecord:
         """The deployment as the store keeps it."""
@@ -146,6 +163,7 @@ class Deployment:
             "lag": vitals.lag if vitals else None,
             "rss": vitals.rss if vitals else None,
             "stuck": vitals.stuck if vitals else 0,
+            "starved": self.starved or None,
             "notebook": self.notebook,
             "user": self.user,
             "stored": self.stored,

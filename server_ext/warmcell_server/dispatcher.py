@@ -17,6 +17,7 @@ from warmcell import wire
 from warmcell.errors import Conflict, NotFound, ParameterError, QueueFull, StoreFull, Unavailable
 from warmcell.ids import new_id, now, rfc3339
 from warmcell.records import TERMINAL, ErrorInfo, Status
+from warmcell_server import tracing
 from warmcell_server.batch import BatchRuns
 from warmcell_server.callrecords import CallRecords
 from warmcell_server.calls import CallResult, Pending, Waiting, Wanted
@@ -151,12 +152,14 @@ class Dispatcher:
         if self._draining:
             raise Unavailable("The server is shutting down.", retry_after=5)
         if deployment.binding is None:
+            deployment.measures.refused["no_worker"] += 1
             raise Unavailable(
                 f"Deployment '{name}' has no worker now. {deployment.reason}", retry_after=5
             )
         return deployment
 
     def _full(self, deployment: Deployment) -> QueueFull:
+        deployment.measures.refused["queue_full"] += 1
         limits = deployment.limits
         seconds = deployment.eta(len(deployment.queue), self._places(deployment))
         return QueueFull(
@@ -210,6 +213,7 @@ class Dispatcher:
             deployment.name,
         )
         message.traceparent = wanted.traceparent
+        tracing.queued(wanted.traceparent, deployment.name, call.created_at, moment)
         if wanted is not PLAIN:
             message.stream = wanted.stream or wanted.detached
             message.content_type, message.query = wanted.content_type, wanted.query
@@ -334,7 +338,7 @@ class Dispatcher:
                 deployment=result.deployment,
                 status="failed" if result.status == "invalid" else result.status,
                 url=wanted.callback_url,
-                traceparent=wanted.traceparent,
+                traceparent=wanted.traceparent or tracing.derive(call.run_id),
             )
 
     # -- what is known of a call in flight ---------------------------------------------------

@@ -142,7 +142,7 @@ class Host:
             self._requests.add(task)
             task.add_done_callback(self._requests.discard)
         elif type(message) is wire.Vitals:
-            worker.vitals = message
+            worker.heard(message)
 
     async def _request(self, worker: Worker, request: wire.Request) -> None:
         status, body = await self.api.answer(

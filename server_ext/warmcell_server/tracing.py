@@ -71,8 +71,7 @@ def begin(deployment: str, method: str, path: str, headers: Mapping[str, str]) -
 def queued(traceparent: str | None, deployment: str, created_at: int, sent_at: int) -> None:
     """Tell how long a call waited for its place, as a child of its request. Times are
     microseconds."""
-    found = tracer()
-    if found is None or traceparent is None:
+    if traceparent is None or (found := tracer()) is None:
         return
     span = found.start_span(
         f"queue {deployment}",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from warmcell import wire
@@ -21,6 +22,7 @@ class Worker:
         self.notebook = hello.notebook
         self.pid = hello.pid
         self.vitals: wire.Vitals | None = None
+        self.heard_at = time.monotonic()
         self.gone = False
         self._transport = transport
 
@@ -29,6 +31,10 @@ class Worker:
         calls are then answered by the loss of the connection."""
         if not self._transport.is_closing():
             self._transport.write(wire.frame(message))
+
+    def heard(self, vitals: wire.Vitals) -> None:
+        """The kernel reported on itself."""
+        self.vitals, self.heard_at = vitals, time.monotonic()
 
     def label(self) -> str:
         """Name the worker for people: its notebook, else its kernel."""
@@ -44,7 +50,7 @@ class Worker:
 
 @dataclass(eq=False)
 class Binding:
-    """A snapshot held warm by a worker under ``key``."""
+    """A snapshot held warm by a worker under ``key``, ``since`` a time of the monotonic clock."""
 
     key: str
     snapshot: int
@@ -52,6 +58,7 @@ class Binding:
     body: wire.Deploy
     in_flight: int = 0
     retired: bool = False
+    since: float = field(default_factory=time.monotonic)
 
 
 def _process_state(pid: int) -> str:

@@ -63,7 +63,7 @@ def test_metrics_parse_and_count(serving: JupyterServer) -> None:
     answer = serving.get("warmcell/risky/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     samples = {
-        (sample.name, sample.labels.get("ended")): sample.value
+        (sample.name, sample.labels.get("status")): sample.value
         for family in text_string_to_metric_families(answer.text)
         for sample in family.samples
         if sample.labels["deployment"] == "risky"

@@ -10,6 +10,8 @@ from warmcell.errors import Unavailable
 from warmcell_server import metrics, openapi
 from warmcell_server.deployment import Deployment
 from warmcell_server.handlers.base import Handler
+from warmcell_server.health import WAY_OUT
+from warmcell_server.invocation import wait_of
 from warmcell_server.operations.runs import cancel_run, list_runs, show_run
 
 __all__ = ["MetricsHandler", "ProbeHandler", "RunHandler", "RunsHandler"]
@@ -30,7 +32,10 @@ class RunHandler(Handler):
     """``GET`` and ``DELETE {name}/runs/{id}``: one run of the deployment, or its end."""
 
     async def _show(self, name: str, run_id: str) -> None:
-        self.answer(await self._run(name, run_id))
+        seconds = wait_of(self.request.headers.get("Prefer", "")) or 0.0
+        if seconds:
+            self.set_header("Preference-Applied", f"wait={seconds:g}")
+        self.answer(await self._run(name, run_id, seconds))
 
     get = head = web.authenticated(_show)
 
@@ -43,10 +48,10 @@ class RunHandler(Handler):
             await self._run(name, run_id)
         self.answer(await cancel_run(host, run_id), 202)
 
-    async def _run(self, name: str, run_id: str) -> dict[str, Any]:
+    async def _run(self, name: str, run_id: str, wait: float = 0.0) -> dict[str, Any]:
         host = self.host
         host.deployments.get(name)
-        return await show_run(host, run_id, name)
+        return await show_run(host, run_id, name, wait)
 
 
 class ProbeHandler(Handler):
@@ -75,6 +80,12 @@ class ProbeHandler(Handler):
 
     def _ready(self, deployment: Deployment) -> None:
         _require_ready(deployment)
+        if starved := deployment.starved:
+            raise Unavailable(
+                f"Deployment '{deployment.name}' is starved. {starved}",
+                retry_after=2,
+                hint=WAY_OUT,
+            )
         self.answer({"status": "ok"})
 
     def _health(self, deployment: Deployment) -> None:
@@ -83,13 +94,15 @@ class ProbeHandler(Handler):
         vitals = deployment.vitals
         self.answer(
             {
-                "status": "ok",
+                "status": "starved" if deployment.starved else "ok",
                 "deployment": deployment.name,
                 "snapshot": deployment.snapshot,
                 "in_flight": deployment.in_flight,
                 "queued": deployment.queued,
                 "lag": vitals.lag if vitals else None,
                 "stuck": vitals.stuck if vitals else 0,
+                "silent": round(deployment.silent or 0.0, 3),
+                "starved": deployment.starved or None,
             }
         )
 
