@@ -23,6 +23,7 @@ __all__ = [
     "Operation",
     "Prune",
     "Query",
+    "TakeDeliveries",
     "Usage",
 ]
 
@@ -108,6 +109,15 @@ class IdempotencyKeys(msgspec.Struct, tag="idempotency_keys"):
     since: int
 
 
+class TakeDeliveries(msgspec.Struct, tag="take_deliveries"):
+    """Callbacks that ``host_id`` has to deliver until then (microseconds), with those of hosts
+    that died."""
+
+    host_id: str
+    until: int
+    limit: int
+
+
 class Usage(msgspec.Struct, tag="usage"):
     """How much there is."""
 
@@ -124,5 +134,6 @@ Operation: TypeAlias = (
     | Flush
     | Prune
     | IdempotencyKeys
+    | TakeDeliveries
     | Usage
 )

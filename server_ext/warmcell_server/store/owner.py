@@ -28,7 +28,7 @@ from .reads import (
 from .retention import prune, usage
 from .spooled import SpooledDeployment, SpooledSnapshot
 from .sql import run_query
-from .tables import add_snapshot, claim, lose_runs
+from .tables import add_snapshot, claim, lose_runs, take_deliveries
 from .writer import Writer
 
 __all__ = ["Owner"]
@@ -115,6 +115,10 @@ class Owner:
                 )
             case op.Prune(days, size):
                 return self._writer.submit(lambda con: prune(con, self._layout, days, size))
+            case op.TakeDeliveries(host_id, until, limit):
+                return self._writer.submit(
+                    lambda con: take_deliveries(con, host_id, until, limit, self.alive)
+                )
             case op.Flush():
                 return self._writer.ingest()
 

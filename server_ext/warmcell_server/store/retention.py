@@ -30,6 +30,8 @@ SELECT run_id, any_value(created_at) AS created_at, sum(size) AS size FROM (
     UNION ALL SELECT run_id, NULL, 100 + coalesce(strlen(value), 0) + coalesce(strlen(preview), 0)
         + CASE WHEN digest IS NULL THEN 0 ELSE coalesce(size, 0) END FROM data.artifacts
     UNION ALL SELECT run_id, NULL, 50 + strlen(text) FROM data.logs
+    UNION ALL SELECT run_id, NULL, 200 + strlen(url) + coalesce(strlen(error), 0)
+        FROM data.deliveries
 ) GROUP BY run_id
 """
 
@@ -65,8 +67,9 @@ def prune(
     """Delete ended runs older than ``max_age_days``, then the oldest until what is left takes at
     most ``max_bytes``; return how many ``runs``, ``blobs`` and ``bytes`` of blobs went.
 
-    Runs that go on, snapshots and deployments stay. A blob goes when nothing refers to it and it
-    is older than an hour, since blobs are written ahead of their records.
+    Runs that go on, snapshots and deployments stay; the audit goes by age only. A blob goes when
+    nothing refers to it and it is older than an hour, since blobs are written ahead of their
+    records.
     """
     doomed: set[str] = set()
     if max_age_days is not None:
@@ -76,13 +79,20 @@ def prune(
             [limit],
         ).fetchall()
         doomed = {run_id for (run_id,) in rows}
+        connection.execute("DELETE FROM data.audit WHERE time < ?", [limit])
     if max_bytes is not None:
         doomed |= _oldest(connection, doomed, max_bytes)
-    for table in ("steps", "artifacts", "logs", "runs"):
+    for table in ("steps", "artifacts", "logs", "deliveries", "runs"):
         connection.execute(
             f"DELETE FROM data.{table} WHERE run_id IN (SELECT unnest(?::VARCHAR[]))",
             [list(doomed)],
         )
+    # A delivery that was under way when its run went is recorded once more.
+    connection.execute(
+        "DELETE FROM data.deliveries WHERE updated_at < ? "
+        "AND run_id NOT IN (SELECT run_id FROM data.runs)",
+        [now() - _DAY],
+    )
     count, size = _sweep(connection, layout.blobs)
     return {"runs": len(doomed), "blobs": count, "bytes": size}
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from warmcell.errors import NameTaken
-from warmcell.records import DeploymentRecord, ErrorInfo, SnapshotRecord
+from warmcell.ids import now
+from warmcell.records import TERMINAL, DeploymentRecord, ErrorInfo, SnapshotRecord
 
 from .rows import DEPLOYMENT_COLUMNS, SNAPSHOT_COLUMNS, Row, deployment_row, snapshot_row
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["add_snapshot", "claim", "lose_runs", "put_deployment", "put_snapshot"]
+__all__ = [
+    "add_snapshot",
+    "claim",
+    "lose_runs",
+    "put_deployment",
+    "put_snapshot",
+    "take_deliveries",
+]
 
 
 def add_snapshot(connection: duckdb.DuckDBPyConnection, record: SnapshotRecord) -> int:
@@ -126,6 +134,49 @@ def lose_runs(
         )
         lost += len(rows)
     return lost
+
+
+def take_deliveries(
+    connection: duckdb.DuckDBPyConnection,
+    host_id: str,
+    until: int,
+    limit: int,
+    alive: Callable[[str], bool],
+) -> list[dict[str, Any]]:
+    """Give the unfinished deliveries of dead hosts to ``host_id``, and return those of its own
+    that are due until then (microseconds), the first due first.
+
+    Each has the fields of a ``DeliveryRecord``, and ``run_status`` and ``traceparent`` of its run.
+    """
+    hosts = connection.execute(
+        "SELECT DISTINCT host_id FROM data.deliveries WHERE status = 'pending'"
+    ).fetchall()
+    dead = [holder for (holder,) in hosts if holder != host_id and not alive(holder)]
+    if dead:
+        # What waited for the end of its run, in a host that died before: the run is lost by now.
+        connection.execute(
+            "UPDATE data.deliveries SET next_at = $now, created_at = coalesce(r.finished_at, $now) "
+            "FROM data.runs r WHERE r.run_id = deliveries.run_id "
+            "AND r.status IN (SELECT unnest($ends::VARCHAR[])) "
+            "AND deliveries.status = 'pending' AND next_at IS NULL "
+            "AND deliveries.host_id IN (SELECT unnest($dead::VARCHAR[]))",
+            {"now": now(), "ends": list(TERMINAL), "dead": dead},
+        )
+        connection.execute(
+            "UPDATE data.deliveries SET host_id = $host WHERE status = 'pending' "
+            "AND next_at IS NOT NULL AND host_id IN (SELECT unnest($dead::VARCHAR[]))",
+            {"host": host_id, "dead": dead},
+        )
+    cursor = connection.execute(
+        "SELECT delivery_id, d.run_id, d.deployment, url, d.status, d.created_at, updated_at, "
+        "attempts, next_at, response, d.error, d.host_id, r.status AS run_status, r.traceparent "
+        "FROM data.deliveries d JOIN data.runs r ON r.run_id = d.run_id "
+        "WHERE d.status = 'pending' AND d.host_id = ? AND next_at <= ? "
+        "AND r.status IN (SELECT unnest(?::VARCHAR[])) ORDER BY next_at, delivery_id LIMIT ?",
+        [host_id, until, list(TERMINAL), limit],
+    )
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _number(connection: duckdb.DuckDBPyConnection, record: SnapshotRecord) -> int | None:
