@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from warmcell.client import Client
+    from warmcell.config.deployment_settings import DeploymentSettings
     from warmcell.context import (
         get_pipeline_context,
         get_step_context,
         log_metadata,
         report_progress,
     )
+    from warmcell.endpoints.definition import endpoint
+    from warmcell.exchange import Request, Response
     from warmcell.options import Retry
     from warmcell.pipelines import Pipeline, pipeline
     from warmcell.steps import Step, step, unmapped
@@ -26,9 +29,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Client",
+    "DeploymentSettings",
     "Pipeline",
+    "Request",
+    "Response",
     "Retry",
     "Step",
+    "endpoint",
     "get_pipeline_context",
     "get_step_context",
     "log_metadata",
@@ -40,9 +47,13 @@ __all__ = [
 
 _HOMES = {
     "Client": "client",
+    "DeploymentSettings": "config.deployment_settings",
     "Pipeline": "pipelines",
+    "Request": "exchange",
+    "Response": "exchange",
     "Retry": "options",
     "Step": "steps",
+    "endpoint": "endpoints.definition",
     "get_pipeline_context": "context",
     "get_step_context": "context",
     "log_metadata": "context",

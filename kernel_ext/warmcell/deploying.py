@@ -6,7 +6,6 @@ the name, switch, and only then write the stored form, behind the answer.
 
 from __future__ import annotations
 
-import difflib
 import logging
 import platform
 import re
@@ -22,7 +21,7 @@ import msgspec
 
 from warmcell import output, wire
 from warmcell.deployment import Deployment
-from warmcell.errors import DeployError, InvalidName, UsageError, WarmcellError
+from warmcell.errors import DeployError, InvalidName, WarmcellError
 from warmcell.ids import new_id
 from warmcell.link import kernel, notebook
 from warmcell.runner import hooks
@@ -30,13 +29,12 @@ from warmcell.schemas import output_schema, parameter_model
 from warmcell.serving import Binding
 
 if TYPE_CHECKING:
+    from warmcell.config import DeploymentSettings
     from warmcell.pipelines import Pipeline
     from warmcell.snapshots import Capture
     from warmcell.steps import Step
 
-__all__ = ["SETTINGS", "deploy"]
-
-SETTINGS = ("concurrency", "max_queue", "timeout", "record")
+__all__ = ["deploy"]
 
 log = logging.getLogger("warmcell.deploying")
 
@@ -46,7 +44,7 @@ def deploy(
     name: str | None = None,
     *,
     deployment_name: str | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | DeploymentSettings | None = None,
     overtake: bool = False,
     copy: Collection[str] = (),
     capture: Collection[str] = (),
@@ -57,9 +55,8 @@ def deploy(
     Args:
         name: 1 to 63 of a-z, 0-9, ``_`` and ``-``; the pipeline's own name by default.
             ``deployment_name`` is ZenML's word for it.
-        settings: ``concurrency`` (calls at once), ``max_queue``, ``timeout`` (seconds) and
-            ``record`` ("all", "errors", "none" or a fraction); also as keywords, or as
-            ``{"deployment": {...}}``. They win over the pipeline's own.
+        settings: a :class:`~warmcell.config.DeploymentSettings` or a dict of its fields, also as
+            ``{"deployment": …}``; single ones also as keywords. They win over the pipeline's own.
         overtake: take the name over from another notebook that serves it.
         copy: names to freeze by copy that would be held by reference.
         capture: names to take along that no code mentions (found by ``globals()``, say).
@@ -71,10 +68,11 @@ def deploy(
         SnapshotError: something that the code needs cannot be captured.
         DeployError: ``on_init`` raised.
     """
+    from warmcell.config.deployment_settings import for_host, merged
     from warmcell.snapshots import capture as take
 
     name = _name(pipeline, deployment_name or name)
-    limits = _settings(pipeline, settings, options)
+    wanted = merged(pipeline.options.settings, settings, options)
     pipeline.check()
     parameter_model(pipeline.function, pipeline.name, where=pipeline.source.place)
     taken = take({"pipeline": pipeline}, copy=copy, extra=capture)
@@ -107,7 +105,7 @@ def deploy(
                 for h in taken.held
             ]
         ),
-        settings=limits,
+        settings=for_host(wanted),
         notebook=notebook(),
         overtake=overtake,
     )
@@ -129,26 +127,6 @@ def _name(pipeline: Pipeline, name: str | None) -> str:
     if not isinstance(name, str):
         raise InvalidName(f"A deployment's name is text, not {type(name).__name__}.")
     return name
-
-
-def _settings(
-    pipeline: Pipeline, settings: Mapping[str, Any] | None, options: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Merge the pipeline's settings, those given here and the keywords; unknown ones raise."""
-    merged: dict[str, Any] = {}
-    for source in (pipeline.options.settings, settings):
-        found: Any = dict(source or {})
-        nested = found.pop("deployment", {})
-        merged |= found | dict(nested)
-    merged |= options
-    for key in merged:
-        if key not in SETTINGS:
-            near = difflib.get_close_matches(key, SETTINGS, 1)
-            raise UsageError(
-                f"A deployment has no setting '{key}'.",
-                hint=f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(SETTINGS)}.",
-            )
-    return merged
 
 
 def _initialise(pipeline: Pipeline) -> object:

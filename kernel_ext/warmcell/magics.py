@@ -17,6 +17,7 @@ from warmcell.notebook import cells, signatures
 from warmcell.notebook.cell import Cell
 from warmcell.notebook.listing import deployments_table, history, pipelines_table, query
 from warmcell.notebook.names import literal, look_up, pipeline_named
+from warmcell.notebook.servingoptions import serving_options, settings_given
 from warmcell.options import PipelineOptions, Retry, StepOptions
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class WarmcellMagics(Magics):
     @argument("--on-cleanup", metavar="FUNCTION", help="called with the state at the end")
     @argument("--execution-mode", metavar="MODE", help="continue_on_failure or fail_fast")
     @argument("--dynamic", action="store_true", help="run the body as plain Python")
+    @serving_options
     @cell_magic
     def pipeline(self, line: str, cell: str) -> None:
         """Define a pipeline: the last top-level function of the cell, which calls your steps.
@@ -111,18 +113,15 @@ class WarmcellMagics(Magics):
     @argument("pipeline", metavar="PIPELINE", help="the pipeline, by the name of its variable")
     @argument("name", nargs="?", metavar="NAME", help="name in the URL; its own by default")
     @argument("--settings", metavar="DICT", help="name of a dict of settings")
+    @serving_options
     @argument("--overtake", action="store_true", help="take the name over from another notebook")
     @line_magic
     def deploy(self, line: str) -> Any:
         """Serve a snapshot of a pipeline under a URL: %deploy churn, or %deploy churn my-name."""
         given = _parse(WarmcellMagics.deploy, line)
         pipeline = pipeline_named(self._here.user_ns, given.pipeline)
-        options: dict[str, Any] = {}
-        if given.settings:
-            options["settings"] = self._value(given.settings, "--settings")
-        if given.overtake:
-            options["overtake"] = True
-        return pipeline.deploy(given.name, **options)
+        settings = settings_given(given, self._here.user_ns)
+        return pipeline.deploy(given.name, settings=settings, overtake=given.overtake)
 
     @magic_arguments("undeploy")
     @argument("name", metavar="NAME", help="name of the deployment")
@@ -201,6 +200,8 @@ class WarmcellMagics(Magics):
 
     def _pipeline_options(self, given: Namespace) -> PipelineOptions:
         options = self._shared(given)
+        if settings := settings_given(given, self._here.user_ns):
+            options["settings"] = settings
         for hook in ("on_init", "on_cleanup"):
             if name := getattr(given, hook):
                 options[hook] = self._value(name, f"--{hook.replace('_', '-')}")

@@ -96,7 +96,8 @@ class StepOptions(Hooks):
 @dataclasses.dataclass(frozen=True)
 class PipelineOptions(Hooks):
     """Options of a pipeline. ``on_init(**on_init_kwargs)`` makes the state that steps see as
-    ``get_step_context().pipeline_state``; ``retry`` holds for steps that name none."""
+    ``get_step_context().pipeline_state``; ``retry`` holds for steps that name none. ``settings``
+    are those of its deployments (:class:`warmcell.DeploymentSettings` or a dict)."""
 
     on_init: Hook | None = None
     on_init_kwargs: Mapping[str, Any] | None = None
@@ -120,6 +121,10 @@ class PipelineOptions(Hooks):
                 f"`execution_mode` is one of {', '.join(get_args(ExecutionMode))}, not {mode!r}."
             )
         object.__setattr__(self, "execution_mode", mode)
+        if self.settings is not None:
+            from warmcell.config.deployment_settings import normalized
+
+            object.__setattr__(self, "settings", normalized(self.settings))
 
 
 def _set_retry(options: StepOptions | PipelineOptions) -> None:

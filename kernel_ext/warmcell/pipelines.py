@@ -30,6 +30,7 @@ from warmcell.steps import (
 )
 
 if TYPE_CHECKING:
+    from warmcell.config import DeploymentSettings
     from warmcell.runs import Run
 
 __all__ = ["Pipeline", "PipelineOptions", "Plan", "pipeline"]
@@ -276,7 +277,7 @@ class Pipeline:
         name: str | None = None,
         *,
         deployment_name: str | None = None,
-        settings: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | DeploymentSettings | None = None,
         **options: Any,
     ) -> Any:
         """Serve this pipeline as it is now under ``name``; see

@@ -2,6 +2,37 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from warmcell.options import Retry as StepRetryConfig
 
-__all__ = ["StepRetryConfig"]
+if TYPE_CHECKING:
+    from warmcell.config.deployment_settings import (
+        CORSConfig,
+        DeploymentDefaultEndpoints,
+        DeploymentDefaultMiddleware,
+        DeploymentSettings,
+        EndpointMethod,
+        EndpointSpec,
+        MiddlewareSpec,
+        SecureHeadersConfig,
+    )
+
+__all__ = [
+    "CORSConfig",
+    "DeploymentDefaultEndpoints",
+    "DeploymentDefaultMiddleware",
+    "DeploymentSettings",
+    "EndpointMethod",
+    "EndpointSpec",
+    "MiddlewareSpec",
+    "SecureHeadersConfig",
+    "StepRetryConfig",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.deployment_settings"), name)

@@ -142,7 +142,14 @@ _OPAQUE_TYPES: tuple[type, ...] = (
 )
 # Our own definitions: a step over a library's function, and the options of any.
 DEFINITIONS = frozenset(
-    {"warmcell.steps", "warmcell.pipelines", "warmcell.options", "warmcell.source"}
+    {
+        "warmcell.endpoints.definition",
+        "warmcell.middleware",
+        "warmcell.options",
+        "warmcell.pipelines",
+        "warmcell.source",
+        "warmcell.steps",
+    }
 )
 _OPAQUE_NAMES = frozenset(
     {
