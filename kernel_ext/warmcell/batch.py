@@ -16,7 +16,8 @@ from warmcell.recording import find_recorder, log, reporter
 from warmcell.records import RunRecord
 from warmcell.runner import Outcome, execute
 from warmcell.runner.cancellation import CancelToken
-from warmcell.runner.execution import Execution, own_frames
+from warmcell.runner.errorinfo import own_frames
+from warmcell.runner.execution import Execution
 from warmcell.runs import Run
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _tracked(
 ) -> tuple[Outcome, Run]:
     """Execute, and keep ``recorder`` and the display up to date."""
     _safely(recorder.start, record)
-    recorder.watch(record.run_id, execution.token)
+    recorder.follow(execution)
     reporter().add(execution, recorder)
     try:
         outcome = execute(
@@ -97,7 +98,7 @@ def _tracked(
         )
     finally:
         reporter().remove(execution)
-        recorder.unwatch(record.run_id)
+        recorder.unfollow(execution)
         if live is not None and sys.exc_info()[0] is not None:
             live.done()
     record.error = outcome.error

@@ -218,6 +218,8 @@ class Connection:
                 answer.put(message)
         elif type(message) is wire.Cancel:
             self.serving.cancel(message.run_id, message.reason)
+        elif type(message) is wire.Watch:
+            self.serving.watch(message.run_id, self.send)
         elif type(message) is wire.Drop:
             self._spawn(lambda: self._drop(message.key), "warmcell-cleanup")
 
@@ -234,7 +236,7 @@ class Connection:
                 self._active.set()
         else:
             self._promote()
-        answer = self.serving.invoke(message)
+        answer = self.serving.invoke(message, self.send)
         try:
             self.send(answer)
         except LinkError:

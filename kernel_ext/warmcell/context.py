@@ -133,7 +133,7 @@ class StepContext(_Context):
         self, done: float, total: float | None = None, message: str | None = None
     ) -> None:
         """Say how far this step is: ``done`` of ``total``, in any unit."""
-        self.run.event("progress", step=self.step_name, done=done, total=total, message=message)
+        self.run.progress(self.step_name, done, total, message)
 
     def __repr__(self) -> str:
         return f"StepContext({self.step_name!r}, run_id={self.run_id!r})"

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,6 +22,9 @@ from warmcell.connection import Connection, LinkStatus, connect
 from warmcell.errors import LinkError, StoreFull, WarmcellError, error_from_problem
 from warmcell.records import RunDetail, RunRecord
 from warmcell.serving import Serving
+
+if TYPE_CHECKING:
+    from warmcell.runner.execution import Execution
 
 __all__ = ["Kernel", "LinkRecorder", "control", "kernel", "notebook", "status"]
 
@@ -212,13 +215,13 @@ class LinkRecorder:
         if reply.status >= 400:
             raise StoreFull(msgspec.json.decode(reply.body)["detail"])
 
-    def watch(self, run_id: str, cancel: Any) -> None:
-        """Have a cancel of ``run_id`` that reaches this kernel set the token ``cancel``."""
-        self._link.serving.watch(run_id, cancel)
+    def follow(self, run: Execution) -> None:
+        """Let those who follow the run see its events, and those who cancel it reach it."""
+        self._link.serving.follow(run, self._link.send)
 
-    def unwatch(self, run_id: str) -> None:
-        """Forget the token of :meth:`watch`."""
-        self._link.serving.unwatch(run_id)
+    def unfollow(self, run: Execution) -> None:
+        """Undo :meth:`follow`."""
+        self._link.serving.unfollow(run)
 
 
 _one: Kernel | None = None

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from warmcell.errors import WarmcellError
 from warmcell.records import RunDetail, RunRecord
 
 if TYPE_CHECKING:
-    from warmcell.runner.cancellation import CancelToken
     from warmcell.runner.execution import Execution
 
 __all__ = ["NullRecorder", "Recorder", "Reporter", "find_recorder"]
@@ -33,11 +32,11 @@ class Recorder(Protocol):
     def finish(self, run: RunRecord, detail: RunDetail | None = None) -> None:
         """A run has ended, with the parts that were not sent yet."""
 
-    def watch(self, run_id: str, cancel: CancelToken) -> None:
-        """Cancel ``cancel`` when someone asks for the end of the run."""
+    def follow(self, run: Execution) -> None:
+        """Cancel the run when someone asks for its end, and tell those who watch it."""
 
-    def unwatch(self, run_id: str) -> None:
-        """Undo :meth:`watch`."""
+    def unfollow(self, run: Execution) -> None:
+        """Undo :meth:`follow`."""
 
 
 class NullRecorder:
@@ -52,10 +51,10 @@ class NullRecorder:
     def finish(self, run: RunRecord, detail: RunDetail | None = None) -> None:
         """Do nothing."""
 
-    def watch(self, run_id: str, cancel: Any) -> None:
+    def follow(self, run: Execution) -> None:
         """Do nothing."""
 
-    def unwatch(self, run_id: str) -> None:
+    def unfollow(self, run: Execution) -> None:
         """Do nothing."""
 
 

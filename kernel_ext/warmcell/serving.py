@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -16,7 +18,7 @@ from warmcell.records import ErrorInfo
 
 if TYPE_CHECKING:
     from warmcell.pipelines import Pipeline
-    from warmcell.runner import CancelToken
+    from warmcell.runner.execution import Execution
     from warmcell.schemas import ParameterModel
 
 __all__ = ["Binding", "Serving"]
@@ -25,6 +27,8 @@ CLEANUP_SECONDS = 30.0
 CAP = 0.005  # what a call counts at most in the running mean, seconds
 UNKNOWN = 1.0  # prediction in seconds for a binding that was never called
 WEIGHT = 0.2  # of the newest call in the running mean
+
+Send: TypeAlias = Callable[[wire.ToHost], object]
 
 log = logging.getLogger("warmcell.serving")
 _encode = msgspec.json.Encoder().encode
@@ -67,7 +71,8 @@ class Serving:
 
     def __init__(self) -> None:
         self._bindings: dict[str, Binding] = {}
-        self._tokens: dict[str, CancelToken] = {}
+        self._runs: dict[str, Execution] = {}
+        self._early: deque[str] = deque(maxlen=64)  # runs to watch that have not begun, or are gone
         self._overdue: set[str] = set()
         self._lock = threading.Lock()
 
@@ -93,8 +98,9 @@ class Serving:
 
     # -- calls -------------------------------------------------------------------------------
 
-    def invoke(self, message: wire.Invoke) -> wire.Answer:
-        """Execute one call and return its finished answer; never raises."""
+    def invoke(self, message: wire.Invoke, send: Send | None = None) -> wire.Answer:
+        """Execute one call and return its finished answer; never raises. Its events go to
+        ``send`` where somebody follows it."""
         binding = self._bindings.get(message.key)
         if binding is None:
             error = ErrorInfo("RunLost", "The kernel no longer holds this snapshot.")
@@ -105,7 +111,7 @@ class Serving:
             binding.calls += 1
             binding.idle.clear()
         try:
-            return self._execute(binding, message)
+            return self._execute(binding, message, send)
         except Exception as error:
             # The outermost edge of a call: whatever is wrong in here must reach the caller.
             log.exception("Run %s ended by an error of Warmcell's own", message.run_id)
@@ -124,8 +130,8 @@ class Serving:
                 time.process_time() - process,
             )
 
-    def _execute(self, binding: Binding, message: wire.Invoke) -> wire.Answer:
-        from warmcell.runner import CancelToken, execute
+    def _execute(self, binding: Binding, message: wire.Invoke, send: Send | None) -> wire.Answer:
+        from warmcell.runner import CancelToken, Execution, execute
         from warmcell.schemas import encode_outputs
 
         parameters = binding.parameters
@@ -139,23 +145,28 @@ class Serving:
                 errors=misfit.errors,
             )
         used = parameters.dump(arguments)
-        token = self._tokens[message.run_id] = CancelToken()
+        run = self._runs[message.run_id] = Execution(
+            binding.pipeline,
+            arguments,
+            run_id=message.run_id,
+            token=CancelToken(),
+            run_name=message.run_name,
+            deployment=message.deployment,
+            snapshot=binding.snapshot,
+            keep=message.record,
+            traceparent=message.traceparent,
+        )
+        if send is not None and (message.stream or (self._early and run.run_id in self._early)):
+            _feed(run, send)  # before it begins
         try:
             outcome = execute(
-                binding.pipeline,
-                arguments,
-                run_id=message.run_id,
-                run_name=message.run_name,
-                cancel=token,
-                state=binding.state,
-                keep=message.record,
-                deployment=message.deployment,
-                snapshot=binding.snapshot,
-                traceparent=message.traceparent,
+                binding.pipeline, arguments, run_id=run.run_id, state=binding.state, execution=run
             )
         finally:
-            self._tokens.pop(message.run_id, None)
-            self._overdue.discard(message.run_id)
+            del self._runs[run.run_id]
+            self._overdue.discard(run.run_id)
+            if run.feed is not None:
+                run.feed.close()
         status, error, outputs = outcome.status, outcome.error, None
         if status == "succeeded":
             try:
@@ -182,19 +193,31 @@ class Serving:
 
     def cancel(self, run_id: str, reason: str) -> None:
         """Stop a run as soon as its code allows it; unknown runs have already ended."""
-        token = self._tokens.get(run_id)
-        if token is not None:
+        run = self._runs.get(run_id)
+        if run is not None:
             if reason == "timed_out":
                 self._overdue.add(run_id)
-            token.cancel(reason)
+            run.token.cancel(reason)
 
-    def watch(self, run_id: str, token: CancelToken) -> None:
-        """Let a cancel of a batch run reach ``token``."""
-        self._tokens[run_id] = token
+    def watch(self, run_id: str, send: Send) -> None:
+        """Send the events of a run to ``send``, those that were before too."""
+        run = self._runs.get(run_id)
+        if run is None:
+            self._early.append(run_id)  # its call may be on its way to the thread that runs it
+        elif run.feed is None:
+            _feed(run, send)
 
-    def unwatch(self, run_id: str) -> None:
-        """Forget the token of :meth:`watch`."""
-        self._tokens.pop(run_id, None)
+    def follow(self, run: Execution, send: Send) -> None:
+        """Let a cancel of a batch run reach it, and send its events to those who watch it."""
+        self._runs[run.run_id] = run
+        if run.run_id in self._early:
+            _feed(run, send)
+
+    def unfollow(self, run: Execution) -> None:
+        """Undo :meth:`follow`; the rest of its events is sent."""
+        self._runs.pop(run.run_id, None)
+        if run.feed is not None:
+            run.feed.close()
 
     # -- ends --------------------------------------------------------------------------------
 
@@ -213,3 +236,9 @@ class Serving:
         """Drop everything."""
         for key in list(self._bindings):
             self.drop(key)
+
+
+def _feed(run: Execution, send: Send) -> None:
+    from warmcell.runner.feed import Feed
+
+    Feed.attach(run, send)

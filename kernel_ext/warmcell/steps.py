@@ -12,13 +12,16 @@ from typing import Annotated, Any, ClassVar, NamedTuple, get_args, get_origin, o
 
 from warmcell.context import current
 from warmcell.errors import DefinitionError, UsageError
+from warmcell.generators import collected
 from warmcell.options import Retry, StepOptions, change, make
 from warmcell.source import Source
 
 __all__ = ["OutputSpec", "Retry", "Source", "Step", "StepOptions", "step", "unmapped"]
 
 _NAME = re.compile(r"[^\W\d]\w*(?:[.-]\w+)*", re.ASCII)
-_PREPARED = ("inputs", "is_async", "outputs", "plain", "positional", "_needed", "_simple")
+_PREPARED = (
+    "inputs", "is_async", "is_generator", "outputs", "plain", "positional", "_needed", "_simple",
+)  # fmt: skip
 
 
 class OutputSpec(NamedTuple):
@@ -39,6 +42,9 @@ class Step:
 
     Outside a pipeline it is that function. Inside the body of one, calling it adds a step run to
     the run. Re-made from its own state, so that a snapshot can take it along.
+
+    The function may be a generator: who follows the run gets what it yields as it yields it. The
+    value of the step is what it returns, or, where that is None, the list of what it yielded.
     """
 
     kind: ClassVar[str] = "step"
@@ -78,14 +84,11 @@ class Step:
                 f"The inputs of step `{self.name}` cannot be read: {error}.",
                 hint="Wrap it: def my_step(x): return it(x).",
             ) from error
-        if _is_generator(function):
-            raise DefinitionError(
-                f"Step `{self.name}` ({self.source.place}) is a generator.",
-                hint="Return a list instead of using `yield`.",
-            )
-        self.is_async = inspect.iscoroutinefunction(function)
+        async_generator = inspect.isasyncgenfunction(function)
+        self.is_async = async_generator or inspect.iscoroutinefunction(function)
+        self.is_generator = async_generator or inspect.isgeneratorfunction(function)
         self.outputs = _outputs(self)
-        self.plain = self.options.plain and not self.is_async
+        self.plain = self.options.plain and not (self.is_async or self.is_generator)
         positional = []
         for parameter in self.inputs.parameters.values():
             if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
@@ -223,12 +226,10 @@ def check_name(name: str, kind: str) -> str:
     return name
 
 
-def _is_generator(function: Callable[..., Any]) -> bool:
-    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-
-
 def _outputs(owner: Step) -> tuple[OutputSpec, ...]:
     annotation = return_annotation(owner.function, owner.inputs)
+    if owner.is_generator:
+        annotation = collected(annotation)
     if owner._names is not None:
         parts = _parts(annotation)
         types_ = parts if len(parts) == len(owner._names) else [annotation] * len(owner._names)

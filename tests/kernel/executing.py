@@ -8,6 +8,7 @@ from warmcell.ids import new_id
 from warmcell.pipelines import Pipeline
 from warmcell.records import RunDetail, RunRecord
 from warmcell.runner import Outcome, execute
+from warmcell.runner.execution import Execution
 
 
 def run(pipeline: Pipeline, /, **arguments: Any) -> Outcome:
@@ -46,7 +47,7 @@ class MemoryRecorder:
         self.started: list[RunRecord] = []
         self.details: list[RunDetail] = []
         self.finished: list[RunRecord] = []
-        self.watched: dict[str, Any] = {}
+        self.followed: dict[str, Execution] = {}
 
     def start(self, run: RunRecord) -> None:
         self.started.append(run)
@@ -59,8 +60,8 @@ class MemoryRecorder:
         if detail is not None:
             self.details.append(detail)
 
-    def watch(self, run_id: str, cancel: Any) -> None:
-        self.watched[run_id] = cancel
+    def follow(self, run: Execution) -> None:
+        self.followed[run.run_id] = run
 
-    def unwatch(self, run_id: str) -> None:
-        self.watched.pop(run_id)
+    def unfollow(self, run: Execution) -> None:
+        self.followed.pop(run.run_id)

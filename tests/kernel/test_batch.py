@@ -56,7 +56,7 @@ def test_a_run_is_recorded_from_start_to_end() -> None:
     assert msgspec.json.decode(finished.outputs) == {"loaded": 3}
     steps = [s for d in recorder.details for s in d.steps if s.status == "succeeded"]
     assert [s.step for s in steps] == ["load", "load_2"]
-    assert recorder.watched == {}
+    assert recorder.followed == {}
 
 
 def test_parts_are_sent_while_the_run_goes_on() -> None:
@@ -130,7 +130,7 @@ def test_a_run_can_be_cancelled_from_outside() -> None:
     @step
     def endless() -> None:
         run_id = get_step_context().run_id
-        threading.Thread(target=recorder.watched[run_id].cancel).start()
+        threading.Thread(target=recorder.followed[run_id].token.cancel).start()
         while True:
             pass
 

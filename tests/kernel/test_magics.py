@@ -118,7 +118,6 @@ class TestDefCells:
             ("%%step\nx = 1\n", r"%%step cell In\[1\] defines no function"),
             ("%%pipeline\nx = 1\n", r"%%pipeline cell In\[1\] defines no function"),
             ("%%step\nclass A:\n    def f(self): ...", "defines no function"),
-            ("%%step\ndef f():\n    yield 1", r"`f` \(In\[1\]\) is a generator"),
             (
                 "%%step\nfrom typing import Annotated as A\n"
                 'def f() -> tuple[A[int, "a"], A[int, "a"]]: ...',

@@ -136,16 +136,6 @@ def test_two_outputs_of_one_name_are_refused() -> None:
         step(split)
 
 
-def test_a_generator_is_refused() -> None:
-    """A step returns its result."""
-
-    def items() -> Any:
-        yield 1
-
-    with pytest.raises(DefinitionError, match=r"`items`.*generator.*Return a list"):
-        step(items)
-
-
 def test_only_functions_can_be_steps() -> None:
     """A value, a lambda without a name or a step is refused."""
     with pytest.raises(DefinitionError, match="from a function, not from int"):

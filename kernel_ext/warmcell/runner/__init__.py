@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from warmcell.runner.cancellation import CancelToken
 from warmcell.runner.executing import UNSET, Outcome, execute
+from warmcell.runner.execution import Execution
 
-__all__ = ["UNSET", "CancelToken", "Outcome", "execute"]
+__all__ = ["UNSET", "CancelToken", "Execution", "Outcome", "execute"]

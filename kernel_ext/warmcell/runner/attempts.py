@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import threading
 from typing import TYPE_CHECKING, Any
 
 from warmcell.context import StepContext, current
-from warmcell.errors import RunTimedOut, StepCancelled
+from warmcell.errors import StepCancelled
 from warmcell.ids import now
 from warmcell.output import flush
 from warmcell.runner import hooks
+from warmcell.runner.calling import call, call_async
 from warmcell.runner.execution import Execution, check_outputs
 from warmcell.runner.loop import loop
-from warmcell.runner.pool import pool
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from warmcell.runner.cancellation import Entry
 
 STOP_SECONDS = 2.0  # for an interrupted coroutine to stop
-GRACE_SECONDS = 0.2  # for a step that was told to stop to do so
 
 
 def perform(run: Execution, node: Node, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -86,10 +84,7 @@ def _elaborate(
     try:
         while True:
             try:
-                if options.timeout is not None:
-                    value = _timed(run, node, args, kwargs, options.timeout)
-                else:
-                    value = _call(run, node, args, kwargs)
+                value = call(run, node, args, kwargs, attempt.number)
                 break
             except (StepCancelled, KeyboardInterrupt):
                 raise
@@ -108,72 +103,6 @@ def _elaborate(
     hooks.guarded(options.on_success)
     hooks.guarded(options.on_end, None)
     return value
-
-
-def _call(run: Execution, node: Node, args: Any, kwargs: dict[str, Any]) -> Any:
-    entry = run.token.enter()
-    try:
-        try:
-            return node.step.function(*args, **kwargs)
-        finally:
-            run.token.leave(entry)
-    except BaseException:
-        run.token.leave(entry)
-        raise
-
-
-class _Timed:
-    """A step on a thread of its own, while the caller waits for it with a deadline."""
-
-    def __init__(self, run: Execution, node: Node, args: Any, kwargs: dict[str, Any]) -> None:
-        self.run = run
-        self.node = node
-        self.args = args
-        self.kwargs = kwargs
-        self.done = threading.Event()
-        self.entry: Entry | None = None
-        self.value: Any = None
-        self.error: BaseException | None = None
-
-    def __call__(self) -> None:
-        token = self.run.token
-        try:
-            self.entry = token.enter()
-            try:
-                self.value = self.node.step.function(*self.args, **self.kwargs)
-            finally:
-                token.leave(self.entry)
-        except BaseException as error:
-            if self.entry is not None:
-                token.leave(self.entry)
-            self.error = error
-        finally:
-            self.done.set()
-
-
-def _timed(run: Execution, node: Node, args: Any, kwargs: dict[str, Any], timeout: float) -> Any:
-    timed = _Timed(run, node, args, kwargs)
-    run.token.on_cancel(timed.done.set)  # wakes the wait below; the thread is told by the token
-    try:
-        pool().run(timed, at_once=True)
-        in_time = timed.done.wait(timeout)
-    finally:
-        run.token.forget(timed.done.set)
-    if run.token.reason is not None:
-        raise StepCancelled(run.token.reason)
-    if not in_time:
-        if timed.entry is not None:
-            run.token.interrupt(timed.entry)
-        timed.done.wait(GRACE_SECONDS)
-        raise RunTimedOut(
-            f"Step `{node.name}` took longer than its timeout of {timeout:g} s.",
-            run_id=run.run_id,
-            step=node.name,
-            hint="Raise `timeout` of the step, or make it faster.",
-        )
-    if timed.error is not None:
-        raise timed.error
-    return timed.value
 
 
 def _pause(retry: Retry | None, attempt: _Attempt, error: BaseException) -> float | None:
@@ -239,7 +168,7 @@ async def _elaborate_async(
     try:
         while True:
             try:
-                value = await _call_async(run, node, args, kwargs, options.timeout)
+                value = await call_async(run, node, args, kwargs, attempt.number)
                 break
             except asyncio.CancelledError:
                 raise
@@ -257,26 +186,6 @@ async def _elaborate_async(
     await _guarded(options.on_success)
     await _guarded(options.on_end, None)
     return value
-
-
-async def _call_async(
-    run: Execution, node: Node, args: Any, kwargs: dict[str, Any], seconds: float | None
-) -> Any:
-    if seconds is None:
-        return await node.step.function(*args, **kwargs)
-    limit = asyncio.timeout(seconds)
-    try:
-        async with limit:
-            return await node.step.function(*args, **kwargs)
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise RunTimedOut(
-            f"Step `{node.name}` took longer than its timeout of {seconds:g} s.",
-            run_id=run.run_id,
-            step=node.name,
-            hint="Raise `timeout` of the step, or make it faster.",
-        ) from error
 
 
 async def _guarded(hook: Any, *arguments: Any) -> None:

@@ -82,12 +82,6 @@ class CancelToken:
                 if entry.sent:
                     _set_async_exc(ctypes.c_ulong(entry.ident), None)
 
-    def interrupt(self, entry: Entry) -> None:
-        """Raise :class:`StepCancelled` in one stretch of user code, if it still runs."""
-        with self._lock:
-            if entry in self._inside:
-                self._send(entry)
-
     def _send(self, entry: Entry) -> None:
         if not entry.sent:
             entry.sent = True

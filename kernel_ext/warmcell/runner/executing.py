@@ -23,7 +23,8 @@ from warmcell.runner import hooks
 from warmcell.runner.attempts import perform
 from warmcell.runner.body import Body, raise_first
 from warmcell.runner.cancellation import CancelToken
-from warmcell.runner.execution import Execution, Listener, error_info
+from warmcell.runner.errorinfo import error_info
+from warmcell.runner.execution import Execution, Listener
 from warmcell.runner.pool import pool
 from warmcell.runner.scheduler import Scheduler, Task
 

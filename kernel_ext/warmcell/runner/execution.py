@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import functools
-import itertools
-import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from warmcell.errors import DefinitionError, RunTimedOut, StepCancelled, WarmcellError
+from warmcell.errors import DefinitionError, RunTimedOut, StepCancelled
 from warmcell.ids import now
 from warmcell.records import ArtifactRecord, ErrorInfo, LogRecord, RunDetail, StepRecord, StepStatus
 from warmcell.runner.cancellation import CancelToken
+from warmcell.runner.errorinfo import error_info
 
 if TYPE_CHECKING:
     from warmcell.graph import Node
     from warmcell.options import Retry
     from warmcell.pipelines import Pipeline
+    from warmcell.runner.feed import Feed
     from warmcell.steps import Step
     from warmcell.tracing import RunSpans
 
 LOG_LIMIT = 1 << 20  # characters of captured output that are kept of one run
-_HERE = str(Path(__file__).parent) + "/"
 
 Listener = Callable[[dict[str, Any]], object]
 
@@ -34,6 +31,17 @@ def _describe() -> Callable[[str, str, Any], ArtifactRecord]:
     from warmcell.artifacts import describe
 
     return describe
+
+
+class Yielded(NamedTuple):
+    """A value that a generator step yielded; ``data`` is its JSON where somebody follows."""
+
+    time: int
+    step: str
+    attempt: int
+    number: int
+    value: Any
+    data: bytes | None
 
 
 class Execution:
@@ -52,6 +60,7 @@ class Execution:
         "echo",
         "failed_step",
         "failure",
+        "feed",
         "figures",
         "keep",
         "listener",
@@ -67,6 +76,7 @@ class Execution:
         "token",
         "traceparent",
         "tracing",
+        "yields",
     )  # fmt: skip
 
     def __init__(
@@ -96,12 +106,14 @@ class Execution:
         self.keep = keep
         self.echo = echo
         self.listener = listener
+        self.feed: Feed | None = None
         self.traceparent = traceparent
         self.tracing: RunSpans | None = None
         self.retry: Retry | None = pipeline.options.retry
         self.steps: list[StepRecord] = []
         self.artifacts: list[ArtifactRecord] = []
         self.logs: list[LogRecord] = []
+        self.yields: list[Yielded] = []
         self.running: dict[int, tuple[Node, int]] = {}
         self.failure: BaseException | None = None
         self.failed_step: str | None = None
@@ -119,6 +131,8 @@ class Execution:
             self.tracing.began(node, started)
         if self.listener is not None:
             self._tell(node, "running", started)
+        if self.feed is not None:
+            self.feed.news()
 
     def succeeded(self, node: Node, started: int, value: Any, attempts: int = 1) -> None:
         """A step ended well."""
@@ -161,10 +175,12 @@ class Execution:
         error: ErrorInfo | None = None,
     ) -> None:
         self.running.pop(node.index, None)
-        if self.keep:
+        if self.keep or self.feed is not None:
             self.steps.append(_step(node, status, started, ended, attempts, error))
         if self.listener is not None:
             self._tell(node, status, started, ended)
+        if self.feed is not None:
+            self.feed.news()
 
     def _describe_outputs(self, node: Node, value: Any) -> None:
         outputs = node.step.outputs
@@ -182,12 +198,27 @@ class Execution:
         self, stream: str, text: str, step: str | None = None, level: str | None = None
     ) -> None:
         """Keep a piece of output, up to a limit per run."""
-        if not self.keep or self._logged > LOG_LIMIT:
+        feed = self.feed
+        if not (self.keep or feed is not None) or self._logged > LOG_LIMIT:
             return
         self._logged += len(text)
         if self._logged > LOG_LIMIT:
             text = text[:1000] + f"\n[more than {LOG_LIMIT} characters: the rest was dropped]\n"
         self.logs.append(LogRecord(now(), stream, text, step, level))
+        if feed is not None:
+            feed.news()
+
+    def yielded(
+        self, node: Node, attempt: int, number: int, value: Any
+    ) -> Callable[[], object] | None:
+        """A generator step yielded its value ``number``, counted from 0. Returns what to call to
+        wait for whoever follows the run, where that is too far behind."""
+        feed = self.feed
+        data = feed.encode(value) if feed is not None else None
+        self.yields.append(Yielded(now(), node.name, attempt, number, value, data))
+        if self.listener is not None:
+            self.event("output", step=node.name, index=number, text=_text(node.name, value))
+        return feed.pressed() if feed is not None else None
 
     def metadata(self, step: str, metadata: Mapping[str, Any]) -> None:
         """Keep metadata with a step, or with the run where ``step`` is empty."""
@@ -195,6 +226,12 @@ class Execution:
             record = _describe()(step, str(name), value)
             record.kind = "metadata"
             self.artifacts.append(record)
+
+    def progress(self, step: str, done: float, total: float | None, message: str | None) -> None:
+        """A step says how far it is."""
+        self.event("progress", step=step, done=done, total=total, message=message)
+        if self.feed is not None:
+            self.feed.progress(step, done, total, message)
 
     def event(self, kind: str, **fields: Any) -> None:
         """Tell the listener, if there is one."""
@@ -247,6 +284,14 @@ def _step(
     )
 
 
+def _text(step: str, value: Any) -> str:
+    """A value for people to read."""
+    if isinstance(value, str):
+        return value
+    found = _describe()(step, "", value)
+    return found.preview or (found.type if found.value is None else bytes(found.value).decode())
+
+
 def check_outputs(step: Step, name: str, value: Any) -> None:
     """Raise :class:`DefinitionError` if ``value`` does not have the outputs of ``step``."""
     count = len(step.outputs)
@@ -258,32 +303,3 @@ def check_outputs(step: Step, name: str, value: Any) -> None:
             f"returned {got}.",
             hint="Return a tuple with one value for each output.",
         )
-
-
-# -- errors ----------------------------------------------------------------------------------
-
-
-def own_frames(trace: TracebackType | None) -> TracebackType | None:
-    """``trace`` from the first frame that is not Warmcell's own."""
-    first = trace
-    while first is not None and first.tb_frame.f_code.co_filename.startswith(_HERE):
-        first = first.tb_next
-    return first or trace
-
-
-def error_info(error: BaseException, step: str | None = None) -> ErrorInfo:
-    """An exception as a record, its traceback without our frames."""
-    kind = type(error)
-    trace = own_frames(error.__traceback__)
-    text = "".join(itertools.islice(traceback.format_exception(kind, error, trace), 500))
-    message = error.message if isinstance(error, WarmcellError) else _message(error)
-    hint = error.hint if isinstance(error, WarmcellError) else None
-    return ErrorInfo(kind.__name__, message, step, text, hint)
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as broken:
-        # The message comes from code of the user, and this is where errors end up.
-        return f"<the message of this error cannot be made: {type(broken).__name__}>"
