@@ -94,11 +94,13 @@ class Cells:
 
     def _ended(self, result: Any) -> None:
         cell = self._running.pop(threading.get_ident(), None)
-        if cell is None or self._due is None:
+        if cell is None:
             return
-        late = time.monotonic() - self._due  # the meter, which would say it, still waits
-        if late >= NOTABLE and cell.computed() >= SHARE * late:
-            self._blame(cell, late)
+        due = self._due
+        if due is not None:  # the meter still waits, perhaps for the lock
+            late = time.monotonic() - due
+            if late >= NOTABLE and cell.computed() >= SHARE * late:
+                self._blame(cell, late)
         if cell.worst > cell.shown:
             self._show(cell)
 

@@ -12,6 +12,7 @@ from jupyter_server.utils import url_path_join
 from traitlets import Float, Int, TraitError, Unicode, validate
 
 from warmcell.errors import WarmcellError
+from warmcell_server import metrics
 from warmcell_server.handlers import routes
 from warmcell_server.handlers.body import BODY_LIMIT, UPLOAD_LIMIT
 from warmcell_server.host import Host, find_home
@@ -104,6 +105,7 @@ class Warmcell(ExtensionApp):
             self.log.error("Warmcell could not start: %s", error)
             return
         self._host = settings["warmcell"] = host
+        metrics.expose(host.deployments)
         # Every child process inherits the environment: it holds a path, never a secret.
         self._variable_before = os.environ.get(CONNECTION_VARIABLE)
         os.environ[CONNECTION_VARIABLE] = str(connection)
@@ -123,6 +125,7 @@ class Warmcell(ExtensionApp):
         host, self._host = self._host, None
         if host is None:
             return
+        metrics.withdraw(host.deployments)
         if self._variable_before is None:
             os.environ.pop(CONNECTION_VARIABLE, None)
         else:

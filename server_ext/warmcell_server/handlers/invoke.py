@@ -19,6 +19,7 @@ class InvokeHandler(Handler):
 
     takes_media = True
     _invocation: Invocation | None = None
+    _span: tracing.Request | None = None
 
     def action(self) -> str:
         return "execute"
@@ -31,20 +32,16 @@ class InvokeHandler(Handler):
         """Run the deployment ``name`` as the request says."""
         headers = self.request.headers
         asked = asked_by(headers)
-        span = tracing.begin(name, "POST", self.request.path, headers)
-        if span is not None:
-            asked = asked.traced(span.traceparent)
+        self._span = tracing.begin(name, "POST", self.request.path, headers)
+        if self._span is not None:
+            asked = asked.traced(self._span.traceparent)
         invocation = Invocation(self.host, name, user=self.user, asked=asked, headers=headers)
         self._invocation = invocation
         payload = await self.payload()
-        try:
-            if asked.stream and not detached:
-                await self._stream(invocation, payload)
-            else:
-                self._answer(await invocation.answer(payload, detached=detached), asked)
-        finally:
-            if span is not None:
-                span.end(self.get_status(), invocation.run_id)
+        if asked.stream and not detached:
+            await self._stream(invocation, payload)
+        else:
+            self._answer(await invocation.answer(payload, detached=detached), asked)
 
     def _answer(self, reply: Reply, asked: Asked) -> None:
         if reply.status != 200:
@@ -62,6 +59,12 @@ class InvokeHandler(Handler):
 
         call = await invocation.start(payload)
         await stream_run(self, self.host, call)
+
+    def on_finish(self) -> None:
+        super().on_finish()
+        if self._span is not None:
+            run_id = None if self._invocation is None else self._invocation.run_id
+            self._span.end(self.get_status(), run_id)
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
