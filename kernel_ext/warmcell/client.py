@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from warmcell.deployment import Deployment
+from warmcell.discovery import discover
 from warmcell.errors import UsageError
-from warmcell.transport import Http, Transport, discover
+from warmcell.transport import Http, Transport
 
 if TYPE_CHECKING:
     from warmcell.runs import Run

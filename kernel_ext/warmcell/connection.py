@@ -8,6 +8,7 @@ should have been short is not, a watchdog has another thread take over (the idea
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import logging
@@ -76,7 +77,7 @@ class Connection:
         self._served_at = 0.0
         self._active = threading.Event()
         self._requests = itertools.count(1)
-        self._replies: dict[int, queue.SimpleQueue[wire.Reply | None]] = {}
+        self._replies: dict[int, queue.SimpleQueue[wire.Reply | None] | _Awaited] = {}
         self._ended = ended
         self._vitals = Meter(self._report)
         self._spawn(self._lead_first, "warmcell-link")
@@ -115,6 +116,24 @@ class Connection:
             self.send(message(number))
             reply = answer.get(timeout=seconds)
         except queue.Empty:
+            raise Unavailable(f"The host did not answer within {seconds:g} s.") from None
+        finally:
+            del self._replies[number]
+        if reply is None:
+            raise LinkError("The connection to the host was lost while it worked on an answer.")
+        return reply
+
+    async def ask_async(self, message: Callable[[int], wire.ToHost], seconds: float) -> wire.Reply:
+        """:meth:`ask` for an event loop."""
+        number = next(self._requests)
+        answer = _Awaited()
+        self._replies[number] = answer
+        try:
+            if self.closed.is_set():
+                raise LinkError("The connection to the host is gone.")
+            self.send(message(number))
+            reply = await asyncio.wait_for(answer.future, seconds)
+        except TimeoutError:
             raise Unavailable(f"The host did not answer within {seconds:g} s.") from None
         finally:
             del self._replies[number]
@@ -278,6 +297,23 @@ class Connection:
 
 
 def connect(
+class _Awaited:
+    """The place of a reply that an event loop waits for."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[wire.Reply | None] = self._loop.create_future()
+
+    def put(self, reply: wire.Reply | None) -> None:
+        """Deliver it; from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
+            self._loop.call_soon_threadsafe(self._set, reply)
+
+    def _set(self, reply: wire.Reply | None) -> None:
+        if not self.future.done():
+            self.future.set_result(reply)
+
+
     file: Path,
     *,
     kernel_id: str,

@@ -7,11 +7,13 @@ host of its own inside the kernel.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,6 +145,7 @@ class Kernel:
         path: str,
         body: object | None = None,
         *,
+        headers: Mapping[str, str] | None = None,
         timeout: float = 30.0,
         link: Connection | None = None,
     ) -> Any:
@@ -152,13 +155,23 @@ class Kernel:
         the host's problem names. With ``link`` no other is made: what goes on in the background
         must not bring back a host that was let go.
         """
-        data = None if body is None else msgspec.json.encode(body)
         link = link or self.link()
-        reply = link.ask(lambda number: wire.Request(number, method, path, data), timeout)
-        decoded = msgspec.json.decode(reply.body) if reply.body else None
-        if reply.status >= 400:
-            raise error_from_problem(reply.status, decoded)
-        return decoded
+        return _told(link.ask(_request(method, path, body, headers), timeout))
+
+    async def acontrol(
+        self,
+        method: str,
+        path: str,
+        body: object | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        seconds: float = 30.0,
+    ) -> Any:
+        """:meth:`control` for an event loop."""
+        link = self._link
+        if link is None or link.closed.is_set():
+            link = await asyncio.to_thread(self.link)
+        return _told(await link.ask_async(_request(method, path, body, headers), seconds))
 
     def announce(self, body: wire.Deploy) -> dict[str, Any]:
         """Have the host serve a binding of this kernel; returns the deployment as JSON."""
@@ -184,6 +197,22 @@ class Kernel:
     def recorder(self) -> LinkRecorder:
         """Return a recorder for runs that this kernel starts. Raises LinkError without a host."""
         return LinkRecorder(self.link())
+
+
+def _request(
+    method: str, path: str, body: object | None, headers: Mapping[str, str] | None
+) -> Callable[[int], wire.Request]:
+    data = None if body is None else msgspec.json.encode(body)
+    sent = dict(headers) if headers else None
+    return lambda number: wire.Request(number, method, path, data, sent)
+
+
+def _told(reply: wire.Reply) -> Any:
+    """The decoded JSON of a reply. Raises the error that it names."""
+    decoded = msgspec.json.decode(reply.body) if reply.body else None
+    if reply.status >= 400:
+        raise error_from_problem(reply.status, decoded)
+    return decoded
 
 
 class LinkRecorder:
@@ -240,9 +269,16 @@ def kernel() -> Kernel:
     return found
 
 
-def control(method: str, path: str, body: object | None = None, *, timeout: float = 30.0) -> Any:
+def control(
+    method: str,
+    path: str,
+    body: object | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 30.0,
+) -> Any:
     """See :meth:`Kernel.control`."""
-    return kernel().control(method, path, body, timeout=timeout)
+    return kernel().control(method, path, body, headers=headers, timeout=timeout)
 
 
 def status() -> LinkStatus:

@@ -168,7 +168,8 @@ class Progress(msgspec.Struct, tag="progress", omit_defaults=True):
 
 
 class Request(msgspec.Struct, tag="request", omit_defaults=True):
-    """A call of the control plane, as over HTTP. ``path`` is relative to ``…/warmcell/``."""
+    """A call of the control plane, as over HTTP. ``path`` is relative to ``…/warmcell/``; names of
+    ``headers`` are written as in ``Idempotency-Key``."""
 
     request: int
     method: str
@@ -181,6 +182,7 @@ class Reply(msgspec.Struct, tag="reply", omit_defaults=True):
 
     request: int
     status: int
+    headers: dict[str, str] | None = None
     body: bytes = b""
 
 

@@ -7,6 +7,7 @@ Paths are relative to ``…/warmcell/``. What an operation raises is mapped in
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -41,6 +42,7 @@ class Api:
         *,
         user: str | None = None,
         worker: Worker | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Result:
         """Run one operation. ``path`` has no leading slash and no query; its parts may be quoted.
 
@@ -55,7 +57,7 @@ class Api:
                 continue
             if verb == method:
                 arguments = tuple(unquote(part) for part in match.groups())
-                call = Call(method, path, query or {}, body, user, worker, arguments)
+                call = Call(method, path, query or {}, body, user, worker, arguments, headers or {})
                 return await operation(self.host, call)
             allowed.append(verb)
         if allowed:
@@ -63,7 +65,14 @@ class Api:
         raise NotFound(f"There is no '{path}' here.")
 
     async def answer(
-        self, method: str, target: str, body: bytes, *, user: str | None, worker: Worker | None
+        self,
+        method: str,
+        target: str,
+        body: bytes,
+        *,
+        user: str | None,
+        worker: Worker | None,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
         """Run one operation and return its status and JSON, errors included: for the link.
         ``target`` may carry a query."""
@@ -71,7 +80,13 @@ class Api:
         try:
             query = dict(parse_qsl(parts.query))
             status, result = await self.handle(
-                method, parts.path.strip("/"), query, body, user=user, worker=worker
+                method,
+                parts.path.strip("/"),
+                query,
+                body,
+                user=user,
+                worker=worker,
+                headers=headers,
             )
             data = result if isinstance(result, bytes) else msgspec.json.encode(result)
         except WarmcellError as error:

@@ -146,7 +146,12 @@ class Host:
 
     async def _request(self, worker: Worker, request: wire.Request) -> None:
         status, body = await self.api.answer(
-            request.method, request.path, request.body or b"", user=worker.label(), worker=worker
+            request.method,
+            request.path,
+            request.body or b"",
+            user=worker.label(),
+            worker=worker,
+            headers=request.headers,
         )
         worker.send(wire.Reply(request.request, status, body))
 

@@ -247,9 +247,12 @@ class TestAddress:
         with pytest.raises(LinkError, match=r"No answer from http://127\.0\.0\.1:9/warmcell/"):
             Client("http://127.0.0.1:9/").list_deployments()
 
-    def test_no_server_found(self, home: Path) -> None:
+    def test_no_server_found(
+        self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Outside a notebook, with no server, the way out is named."""
-        from warmcell.transport import discover
+        from warmcell.discovery import discover
 
+        monkeypatch.setenv("WARMCELL_HOME", str(tmp_path))
         with pytest.raises(LinkError, match="WARMCELL_URL"):
             discover()

@@ -46,6 +46,7 @@ class ControlHandler(Handler):
             status, payload = await self._waiting
         except asyncio.CancelledError:
             if self._client_left:
+                headers=self.request.headers,
                 raise web.Finish from None
             raise
         self.answer(payload, status)

@@ -11,7 +11,7 @@ from warmcell import wire
 from warmcell.errors import Conflict
 from warmcell.ids import now
 from warmcell.records import DeploymentEntry
-from warmcell_server.invocation import Invocation
+from warmcell_server.invocation import Invocation, asked_by
 from warmcell_server.operation import Call, Result, Routes, decode
 from warmcell_server.payload import Payload
 
@@ -83,6 +83,7 @@ async def _rollback(host: Host, call: Call) -> Result:
 
 @ROUTES.add("POST", "*/invoke")
 async def _invoke(host: Host, call: Call) -> Result:
-    invocation = Invocation(host, call.arguments[0], user=call.user)
+    asked = asked_by(call.headers)
+    invocation = Invocation(host, call.arguments[0], user=call.user, asked=asked)
     reply = await invocation.answer(Payload(call.body))
     return reply.status, reply.body

@@ -10,6 +10,7 @@ import msgspec
 from warmcell.errors import Conflict, NotFound, UsageError
 from warmcell.records import TERMINAL
 from warmcell_server.dispatcher import conflict_if_ended
+from warmcell_server.invocation import wait_of
 from warmcell_server.operation import Call, Result, Routes, decode
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ async def list_runs(host: Host, query: dict[str, str]) -> dict[str, Any]:
 
 @ROUTES.add("GET", "api/v1/runs/*")
 async def _run(host: Host, call: Call) -> Result:
-    return 200, await show_run(host, call.arguments[0])
+    wait = wait_of(call.headers.get("Prefer", "")) or 0.0
+    return 200, await show_run(host, call.arguments[0], wait=wait)
 
 
 async def show_run(
