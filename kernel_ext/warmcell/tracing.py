@@ -28,7 +28,7 @@ __all__ = ["RunSpans", "context_of", "current", "derive", "parse", "text_of", "t
 
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _API = "opentelemetry.trace"
-_cached: tuple[Any, Tracer] | None = None
+_cached: tuple[Any, Tracer | None] = (None, None)
 
 if os.environ.get("OTEL_PYTHON_TRACER_PROVIDER"):
     with contextlib.suppress(ImportError):  # whoever set it meant another environment
@@ -61,12 +61,12 @@ def tracer() -> Tracer | None:
     if api is None or find is None:
         return None
     provider = find()
-    if _cached is not None and _cached[0] is provider:
-        return _cached[1]
-    if isinstance(provider, api.ProxyTracerProvider | api.NoOpTracerProvider):
-        return None
-    found: Tracer = provider.get_tracer("warmcell", warmcell.__version__)
-    _cached = (provider, found)
+    known, found = _cached
+    if known is not provider:
+        found = None
+        if not isinstance(provider, api.ProxyTracerProvider | api.NoOpTracerProvider):
+            found = provider.get_tracer("warmcell", warmcell.__version__)
+        _cached = (provider, found)
     return found
 
 
