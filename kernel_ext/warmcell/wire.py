@@ -175,6 +175,7 @@ class Request(msgspec.Struct, tag="request", omit_defaults=True):
     method: str
     path: str
     body: bytes | None = None
+    headers: dict[str, str] | None = None
 
 
 class Reply(msgspec.Struct, tag="reply", omit_defaults=True):
@@ -182,7 +183,6 @@ class Reply(msgspec.Struct, tag="reply", omit_defaults=True):
 
     request: int
     status: int
-    headers: dict[str, str] | None = None
     body: bytes = b""
 
 
