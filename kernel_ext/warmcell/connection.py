@@ -293,10 +293,6 @@ class Connection:
         self._ended()
 
 
-# -- connecting --------------------------------------------------------------------------------
-
-
-def connect(
 class _Awaited:
     """The place of a reply that an event loop waits for."""
 
@@ -314,6 +310,10 @@ class _Awaited:
             self.future.set_result(reply)
 
 
+# -- connecting --------------------------------------------------------------------------------
+
+
+def connect(
     file: Path,
     *,
     kernel_id: str,
