@@ -40,13 +40,13 @@ class ControlHandler(Handler):
                 self.query(),
                 self.body(),
                 user=self.user,
+                headers=self.request.headers,
             )
         )
         try:
             status, payload = await self._waiting
         except asyncio.CancelledError:
             if self._client_left:
-                headers=self.request.headers,
                 raise web.Finish from None
             raise
         self.answer(payload, status)
