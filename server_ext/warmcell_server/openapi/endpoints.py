@@ -32,14 +32,14 @@ def add_endpoints(
     for number, spec in enumerate(endpoints):
         if spec.path in ours:
             continue
-        name = _unused(spec.name, taken)
         operation = absorb(msgspec.json.decode(spec.operation), f"Endpoint{number}", schemas)
+        name = _unused(operation.get("operationId") or spec.name, taken)
         found.setdefault(spec.path, {})[spec.method.lower()] = _completed(operation, spec, name)
 
 
 def _completed(operation: dict[str, Any], spec: EndpointSpec, name: str) -> dict[str, Any]:
     """The operation with what its author need not write."""
-    operation = {"operationId": name, "tags": ["custom"], **operation}
+    operation = {"tags": ["custom"], **operation, "operationId": name}
     parameters = [*operation.get("parameters", [])]
     described = {part.get("name") for part in parameters if part.get("in") == "path"}
     for placeholder in _PLACEHOLDER.findall(spec.path):
