@@ -65,6 +65,7 @@ class Connection:
     ) -> None:
         self.welcome = welcome
         self.serving = serving
+        serving.blobs = Path(welcome.blobs)
         self.closed = threading.Event()
         self.pid = os.getpid()
         self._socket = connection

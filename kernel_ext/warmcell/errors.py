@@ -111,6 +111,13 @@ class UnsupportedMedia(WarmcellError, ValueError):
     """The content type of a body is not one that the route understands."""
 
 
+class NotAcceptable(WarmcellError, ValueError):
+    """An answer cannot be what the request accepts; the hint names what can be had. ``run_id`` is
+    there where the run succeeded, and its outputs are in the history."""
+
+    run_id: str | None = None
+
+
 class ParameterError(WarmcellError, ValueError):
     """Parameters do not fit the signature.
 
@@ -173,6 +180,10 @@ class OutputError(RunError):
     """A run produced an output that has no JSON form."""
 
 
+class EndpointError(WarmcellError, RuntimeError):
+    """A custom endpoint raised, or answered what cannot be sent."""
+
+
 class StepCancelled(BaseException):
     """Raised inside a step's own code to end it; not an Exception, so that a step's
     ``except Exception`` does not swallow it."""
@@ -211,6 +222,7 @@ class LinkError(WarmcellError, ConnectionError):
 _BY_STATUS: dict[int, type[WarmcellError]] = {
     400: BadRequest,
     404: NotFound,
+    406: NotAcceptable,
     409: Conflict,
     413: TooLarge,
     415: UnsupportedMedia,

@@ -7,12 +7,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from warmcell import wire
-from warmcell.errors import OutputError, ParameterError
+from warmcell.errors import (
+    BadRequest,
+    NotAcceptable,
+    OutputError,
+    ParameterError,
+    UnsupportedMedia,
+    WarmcellError,
+)
 from warmcell.ids import now
 from warmcell.records import ErrorInfo
 
@@ -27,6 +35,7 @@ CLEANUP_SECONDS = 30.0
 CAP = 0.005  # what a call counts at most in the running mean, seconds
 UNKNOWN = 1.0  # prediction in seconds for a binding that was never called
 WEIGHT = 0.2  # of the newest call in the running mean
+_REFUSALS = (ParameterError, UnsupportedMedia, NotAcceptable, BadRequest)
 
 Send: TypeAlias = Callable[[wire.ToHost], object]
 
@@ -74,6 +83,7 @@ class Serving:
         self._runs: dict[str, Execution] = {}
         self._early: deque[str] = deque(maxlen=64)  # runs to watch that have not begun, or are gone
         self._overdue: set[str] = set()
+        self.blobs: Path | None = None  # where outputs are kept as files; set by the link
         self._lock = threading.Lock()
 
     def __contains__(self, key: str) -> bool:
@@ -131,20 +141,16 @@ class Serving:
             )
 
     def _execute(self, binding: Binding, message: wire.Invoke, send: Send | None) -> wire.Answer:
+        from warmcell.bodies import check_accept, give, receive
         from warmcell.runner import CancelToken, Execution, execute
-        from warmcell.schemas import encode_outputs
 
-        parameters = binding.parameters
         try:
-            arguments = parameters.validate_json(message.parameters)
-        except ParameterError as misfit:
-            return wire.Answer(
-                message.call,
-                "invalid",
-                error=ErrorInfo("ParameterError", misfit.message, hint=misfit.hint),
-                errors=misfit.errors,
-            )
-        used = parameters.dump(arguments)
+            if message.accept is not None:
+                check_accept(binding.pipeline.outputs, message)
+            received = receive(binding.parameters, message)
+        except _REFUSALS as refusal:
+            return _refused(message, refusal)
+        arguments = received.arguments
         run = self._runs[message.run_id] = Execution(
             binding.pipeline,
             arguments,
@@ -164,21 +170,28 @@ class Serving:
             )
         finally:
             del self._runs[run.run_id]
+            received.close()
             self._overdue.discard(run.run_id)
             if run.feed is not None:
                 run.feed.close()
-        status, error, outputs = outcome.status, outcome.error, None
+        status, error, given = outcome.status, outcome.error, None
         if status == "succeeded":
             try:
-                outputs = encode_outputs(outcome.outputs)
+                given = give(outcome.outputs, message, self.blobs)
+                if given.artifacts:
+                    outcome.detail.artifacts.extend(given.artifacts)
+                if given.refusal is not None:
+                    error = ErrorInfo(
+                        "NotAcceptable", given.refusal.message, hint=given.refusal.hint
+                    )
             except OutputError as failure:
                 status = "failed"
                 error = ErrorInfo("OutputError", failure.message, failure.step, hint=failure.hint)
         return wire.Answer(
             message.call,
             status,
-            outputs,
-            used,
+            None if given is None else given.outputs,
+            received.used,
             _encode(outcome.detail) if message.record else None,
             error,
             None,
@@ -189,6 +202,8 @@ class Serving:
                 for step in outcome.detail.steps
                 if step.finished_at is not None and step.started_at is not None
             ],
+            None if given is None else given.body,
+            None if given is None else given.content_type,
         )
 
     def cancel(self, run_id: str, reason: str) -> None:
@@ -236,6 +251,14 @@ class Serving:
         """Drop everything."""
         for key in list(self._bindings):
             self.drop(key)
+
+
+def _refused(message: wire.Invoke, refusal: WarmcellError) -> wire.Answer:
+    """The answer to a call that is not executed. That ``errors`` are there tells that the error is
+    not one that a step raised."""
+    errors = refusal.errors if isinstance(refusal, ParameterError) else []
+    info = ErrorInfo(type(refusal).__name__, refusal.message, hint=refusal.hint)
+    return wire.Answer(message.call, "invalid", error=info, errors=errors)
 
 
 def _feed(run: Execution, send: Send) -> None:

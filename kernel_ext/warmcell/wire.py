@@ -54,7 +54,8 @@ class Invoke(msgspec.Struct, tag="invoke", omit_defaults=True):
     Where ``content_type`` is given, the body of the request is something else: ``parameters`` are
     its bytes, or ``file`` is where they are, and ``query`` has the other parameters as text.
     ``accept`` is what the caller takes where that is not JSON. With ``stream`` the worker sends
-    :class:`Event` while it executes. ``headers`` are there for deployments with middleware.
+    :class:`Event` while it executes. A ``fleeting`` run may not be in the history later, so that
+    its outputs cannot be fetched from there. ``headers`` are there for deployments with middleware.
     """
 
     call: int
@@ -73,6 +74,7 @@ class Invoke(msgspec.Struct, tag="invoke", omit_defaults=True):
     traceparent: str | None = None
     headers: dict[str, str] | None = None
     user: str | None = None
+    fleeting: bool = False
 
 
 class Answer(msgspec.Struct, tag="answer", omit_defaults=True):

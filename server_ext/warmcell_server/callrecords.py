@@ -51,7 +51,8 @@ class CallRecords:
             record.parameters = msgspec.Raw(answer.parameters)
         if answer.outputs is not None:
             record.outputs = msgspec.Raw(answer.outputs)
-        record.error = answer.error
+        if answer.status != "succeeded":  # else it is about the form of the answer alone
+            record.error = answer.error
         if answer.errors is not None and answer.error is not None:
             record.error = msgspec.structs.replace(answer.error, errors=answer.errors)
         detail = None if answer.detail is None else msgspec.Raw(answer.detail)

@@ -212,6 +212,8 @@ class Dispatcher:
             wanted.run_name,
             deployment.name,
         )
+        if deployment.limits.record != "all" and not wanted.kept:
+            message.fleeting = True
         message.traceparent = wanted.traceparent
         tracing.queued(wanted.traceparent, deployment.name, call.created_at, moment)
         if wanted is not PLAIN:

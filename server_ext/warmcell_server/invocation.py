@@ -68,7 +68,7 @@ def asked_by(headers: Mapping[str, str]) -> Asked:
     key = headers.get("Idempotency-Key")
     trace = parse(headers.get("Traceparent"))
     accept = headers.get("Accept")
-    if accept is not None and (accept == "*/*" or accept.startswith(JSON)):
+    if accept is not None and (accept == "*/*" or accept.startswith(JSON)) and "q=" not in accept:
         accept = None
     if prefer is None and key is None and trace is None and accept is None:
         return NOTHING
@@ -177,7 +177,7 @@ class Invocation:
                 self._host.webhooks.check(found.callback_url)
         if asked is not NOTHING:
             detached = detached or asked.detached
-            if asked.accept is not None:
+            if asked.accept is not None and not detached:
                 fields["accept"] = asked.accept
             if asked.traceparent is not None:
                 fields["traceparent"] = asked.traceparent
@@ -216,7 +216,7 @@ class Invocation:
 
     def reply(self, result: CallResult) -> Reply:
         """The answer of a run that ended. Raises what it ended with, unless it succeeded."""
-        if result.status != "succeeded":
+        if result.status != "succeeded" or result.error is not None:
             raise failure(result)
         status = result.http_status or 200
         headers = result.headers or {}

@@ -7,21 +7,28 @@ from typing import Any
 import msgspec
 
 from warmcell.errors import (
+    BadRequest,
+    NotAcceptable,
     OutputError,
     ParameterError,
     RunCancelled,
     RunError,
     RunLost,
     RunTimedOut,
+    UnsupportedMedia,
     WarmcellError,
 )
-from warmcell.records import ErrorInfo
+from warmcell.records import ErrorInfo, RunRecord
 from warmcell_server import problems
 from warmcell_server.calls import CallResult
 
-__all__ = ["failure", "from_run", "success", "terminal_event"]
+__all__ = ["error_event", "failure", "from_record", "from_run", "success", "terminal_event"]
 
 NULL = msgspec.Raw(b"null")
+# What a worker says of a call that it did not execute, or whose answer it could not write.
+_REFUSALS: dict[str, type[WarmcellError]] = {
+    kind.__name__: kind for kind in (BadRequest, NotAcceptable, UnsupportedMedia)
+}
 
 
 class _Metadata(msgspec.Struct):
@@ -68,6 +75,12 @@ def success(result: CallResult) -> bytes:
 def failure(result: CallResult) -> WarmcellError:
     """The error of a run that did not succeed, for the one map of errors to statuses."""
     error = result.error or ErrorInfo("RunError", f"The run is {result.status}.")
+    told = result.errors is not None or result.status == "succeeded"  # by us, not by a step
+    if told and error.type in _REFUSALS:
+        refused = _REFUSALS[error.type](error.message, hint=error.hint)
+        if isinstance(refused, NotAcceptable):
+            refused.run_id = result.run_id if result.status == "succeeded" else None
+        return refused
     if result.status == "invalid" or result.errors is not None:
         return ParameterError(error.message, errors=result.errors or [], hint=error.hint)
     kinds: dict[str, type[RunError]] = {
@@ -83,12 +96,21 @@ def failure(result: CallResult) -> WarmcellError:
     return kind(message, run_id=result.run_id, step=error.step, hint=error.hint)
 
 
-def terminal_event(result: CallResult) -> tuple[str, bytes]:
-    """The last event of a run: "done" with the JSON of its success, or "error" with a problem."""
+def terminal_event(result: CallResult, refused: WarmcellError | None = None) -> tuple[str, bytes]:
+    """The last event of a run: "done" with the JSON of its success, or "error" with a problem;
+    ``refused`` is why it could not be recorded."""
+    if refused is not None:
+        return error_event(refused, result.run_id, result.status)
     if result.status == "succeeded":
         return "done", success(result)
-    problem = problems.problem(failure(result))
-    return "error", _encode({**problem.body, "run_id": result.run_id, "run_status": result.status})
+    return error_event(failure(result), result.run_id, result.status)
+
+
+def error_event(error: WarmcellError, run_id: str, status: str) -> tuple[str, bytes]:
+    """The last event of a run that has no outputs to give."""
+    body = problems.problem(error).body
+    status = "failed" if status == "invalid" else status
+    return "error", _encode({**body, "run_id": run_id, "run_status": status})
 
 
 def from_run(run: dict[str, Any]) -> CallResult:
@@ -112,4 +134,23 @@ def from_run(run: dict[str, Any]) -> CallResult:
         pipeline,
         snapshot,
         f"{pipeline}@{snapshot}",
+    )
+
+
+def from_record(run: RunRecord) -> CallResult:
+    """The result of a run that ended, from what is about to be recorded of it."""
+    seconds = ((run.finished_at or 0) - (run.started_at or run.created_at)) / 1_000_000
+    return CallResult(
+        run.run_id,
+        run.run_name,
+        run.status,
+        bytes(run.outputs or b"") or None,
+        bytes(run.parameters or b"") or None,
+        run.error,
+        run.error.errors if run.error is not None else None,
+        max(0.0, seconds),
+        run.deployment or "",
+        run.pipeline,
+        run.snapshot or 0,
+        f"{run.pipeline}@{run.snapshot or 0}",
     )

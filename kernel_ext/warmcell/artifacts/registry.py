@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from warmcell.artifacts.arrays import Arrays
-from warmcell.artifacts.figures import Figures
+from warmcell.artifacts.figures import Figures, Images
 from warmcell.artifacts.frames import Frames
 from warmcell.artifacts.models import Models
 from warmcell.artifacts.objects import Dataclasses, PydanticModels
@@ -25,6 +25,7 @@ SERIALIZERS: tuple[Serializer, ...] = (
     PydanticModels(),
     Dataclasses(),
     Figures(),
+    Images(),
     Models(),
     Pickled(),
 )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from warmcell.schemas.outputs import output_schema
 from warmcell.schemas.parameters import (
     ParameterModel,
     check_deployable,
-    output_schema,
     parameter_model,
     resolved_hints,
 )

@@ -1,4 +1,4 @@
-"""Schemas from signatures: what a pipeline takes and gives, checked and described as JSON.
+"""Schemas from signatures: what a pipeline takes, checked and described as JSON.
 
 Types are taken from the live function (its own globals and closure), so that classes which a
 snapshot rebuilt, and which no module can import, work like any other.
@@ -10,7 +10,7 @@ import copy
 import difflib
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NotRequired
 
 import pydantic
@@ -25,13 +25,14 @@ __all__ = [
     "DIALECT",
     "ParameterModel",
     "check_deployable",
-    "output_schema",
     "parameter_model",
     "resolved_hints",
 ]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_CONFIG = pydantic.ConfigDict(extra="forbid", ser_json_inf_nan="null", ser_json_bytes="base64")
+_CONFIG = pydantic.ConfigDict(
+    extra="forbid", ser_json_inf_nan="null", ser_json_bytes="base64", val_json_bytes="base64"
+)
 _WAY_OUT = (
     "Give it a type that JSON has (int, float, str, bool, dict, list, a dataclass, a pydantic "
     "model, a DataFrame or an array), or make the object in on_init and use it from there."
@@ -74,8 +75,9 @@ class ParameterModel:
         self.name = name
         self._defaults: dict[str, Any] = {}
         self._shared: tuple[str, ...] = ()
+        self.hints: dict[str, Any] = {}
+        self.extra = False
         fields: dict[str, Any] = {}
-        extra = False
         for parameter in signature.parameters.values():
             if parameter.kind is parameter.VAR_POSITIONAL:
                 raise DefinitionError(
@@ -83,9 +85,10 @@ class ParameterModel:
                     hint=f"Write '{parameter.name}: list' and pass a list.",
                 )
             if parameter.kind is parameter.VAR_KEYWORD:
-                extra = True
+                self.extra = True
                 continue
             hint = _field(parameter, hints.get(parameter.name, parameter.annotation), name, where)
+            self.hints[parameter.name] = hint
             if parameter.default is not parameter.empty:
                 self._defaults[parameter.name] = parameter.default
                 hint = NotRequired[hint]
@@ -95,15 +98,29 @@ class ParameterModel:
         )
         self._names = tuple(fields)
         table = _table(name, fields)
-        table.__pydantic_config__ = {**_CONFIG, "extra": "allow"} if extra else _CONFIG
+        table.__pydantic_config__ = {**_CONFIG, "extra": "allow"} if self.extra else _CONFIG
         self._adapter: pydantic.TypeAdapter[dict[str, Any]] = pydantic.TypeAdapter(table)
         self._validator = self._adapter.validator
         self._schema: dict[str, Any] | None = None
+        self._fields: dict[str, pydantic.TypeAdapter[Any]] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
         """The parameters, in the order of the signature."""
         return self._names
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The parameters without a default."""
+        return tuple(name for name in self._names if name not in self._defaults)
+
+    def field(self, name: str) -> pydantic.TypeAdapter[Any]:
+        """What reads one parameter alone. ``hints`` has the types; with ``extra`` there may be
+        others."""
+        found = self._fields.get(name)
+        if found is None:
+            found = self._fields[name] = pydantic.TypeAdapter(self.hints.get(name, Any))
+        return found
 
     def validate_json(self, raw: bytes) -> dict[str, Any]:
         """Decode and check the raw JSON object ``raw``; defaults are filled in.
@@ -114,7 +131,7 @@ class ParameterModel:
             values = self._validator.validate_json(raw)
         except pydantic.ValidationError as error:
             raise self._refusal(error, _readable(raw)) from None
-        return self._complete(values)
+        return self.complete(values)
 
     def validate(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Check Python values as :meth:`validate_json` checks JSON."""
@@ -122,7 +139,7 @@ class ParameterModel:
             checked = self._validator.validate_python(dict(values))
         except pydantic.ValidationError as error:
             raise self._refusal(error, values) from None
-        return self._complete(checked)
+        return self.complete(checked)
 
     def dump(self, values: Mapping[str, Any]) -> bytes:
         """Encode parameters as they were used; what has no JSON form appears as its ``repr``."""
@@ -149,7 +166,8 @@ class ParameterModel:
         properties = self.json_schema()["properties"]
         return {k: properties[k]["default"] for k in self._defaults if "default" in properties[k]}
 
-    def _complete(self, values: dict[str, Any]) -> dict[str, Any]:
+    def complete(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Fill in the defaults of checked values."""
         if self._defaults and len(values) < len(self._names):
             given, defaults = values, self._defaults
             values = {n: given[n] if n in given else defaults[n] for n in self._names} | given
@@ -159,27 +177,35 @@ class ParameterModel:
         return values
 
     def _refusal(self, error: pydantic.ValidationError, given: object) -> ParameterError:
+        errors = self.problems(error, given)
+        shown = "; ".join(f"{e['pointer']}: {e['message']}" for e in errors[:3])
+        more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
+        return ParameterError(f"{shown}{more}.", errors=errors)
+
+    def problems(
+        self, error: pydantic.ValidationError, given: object, within: tuple[str, ...] = ()
+    ) -> list[dict[str, Any]]:
+        """The errors of a :class:`ParameterError`; ``within`` is what pydantic was given alone."""
         problems: dict[tuple[str, str], dict[str, Any]] = {}
         for item in error.errors(include_url=False, include_context=False, include_input=False):
-            pointer = _pointer(item["loc"], given, missing=item["type"] == "missing")
+            loc = (*within, *item["loc"])
+            pointer = _pointer(loc, given, missing=item["type"] == "missing")
             message = item["msg"].removeprefix("Value error, ")
             if item["type"] == "missing":
-                message = f"{item['loc'][-1]!r} is required"
+                message = f"{loc[-1]!r} is required"
             elif item["type"] == "extra_forbidden":
-                message = self._unknown(item["loc"])
-            elif item["type"] == "dict_type" and not item["loc"]:
+                message = self.unknown(*loc)
+            elif item["type"] == "dict_type" and not loc:
                 message = "The parameters must be a JSON object"
             problems[pointer, message] = {
                 "pointer": pointer,
                 "message": message,
                 "type": item["type"],
             }
-        errors = list(problems.values())
-        shown = "; ".join(f"{e['pointer']}: {e['message']}" for e in errors[:3])
-        more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
-        return ParameterError(f"{shown}{more}.", errors=errors)
+        return list(problems.values())
 
-    def _unknown(self, loc: tuple[int | str, ...]) -> str:
+    def unknown(self, *loc: int | str) -> str:
+        """Say that there is no such parameter, or no such field of one."""
         name = str(loc[-1])
         if len(loc) > 1:
             return f"{name!r} is not a field of it"
@@ -224,29 +250,6 @@ def check_deployable(
     parameter_model(function, name, hints=hints, where=where)
 
 
-def output_schema(outputs: Iterable[tuple[str, Any]], name: str = "outputs") -> dict[str, Any]:
-    """Describe the outputs, pairs of a name and an annotation, as a JSON Schema object.
-
-    A type without a description appears as "anything": this describes, it does not check.
-    """
-    properties: dict[str, Any] = {}
-    definitions: dict[str, Any] = {}
-    for key, annotation in outputs:
-        schema = _described(annotation)
-        definitions.update(schema.pop("$defs", {}))
-        properties[key] = schema
-    result: dict[str, Any] = {
-        "$schema": DIALECT,
-        "title": name,
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-    }
-    if definitions:
-        result["$defs"] = definitions
-    return result
-
-
 # -- parts -----------------------------------------------------------------------------------
 
 
@@ -271,15 +274,6 @@ def _field(parameter: inspect.Parameter, hint: Any, name: str, where: str) -> An
             hint=_WAY_OUT,
         ) from error
     return hint
-
-
-def _described(annotation: Any) -> dict[str, Any]:
-    if annotation is inspect.Parameter.empty:
-        return {}
-    try:
-        return pydantic.TypeAdapter(adapted(annotation)).json_schema(mode="serialization")
-    except (pydantic.PydanticUserError, pydantic_core.SchemaError, TypeError):
-        return {}
 
 
 def _type_name(hint: Any) -> str:

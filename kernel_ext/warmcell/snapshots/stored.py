@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
@@ -10,7 +9,6 @@ import linecache
 import mmap
 import os
 import pickle
-import secrets
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 import msgspec
 import xxhash
 
+from warmcell.blobs import write as write_blob
 from warmcell.errors import SnapshotError
 from warmcell.snapshots import trust
 from warmcell.snapshots.kinds import (
@@ -142,29 +141,13 @@ def put(data: Any, blobs: Path) -> Blob:
     """Write one blob unless it is there already. Raises :class:`SnapshotError`."""
     view = memoryview(data).cast("B") if not isinstance(data, bytes) else memoryview(data)
     digest = xxhash.xxh3_128_hexdigest(view)
-    path = blobs / digest
-    blob = Blob(digest, view.nbytes)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_size == view.nbytes:
-                os.utime(path)  # retention goes by age
-                return blob
-        made = blobs / f".{digest}.{secrets.token_hex(6)}"
-        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb", buffering=0) as file:
-                done = 0
-                while done < view.nbytes:
-                    done += file.write(view[done : done + (64 << 20)])
-            made.replace(path)
-        except BaseException:
-            made.unlink(missing_ok=True)
-            raise
+        write_blob(view, digest, blobs)
     except OSError as error:
         raise SnapshotError(
             f"The snapshot cannot be written to {blobs}: {error.strerror}."
         ) from error
-    return blob
+    return Blob(digest, view.nbytes)
 
 
 def restore(form: StoredForm, blobs: Path) -> dict[str, object]:

@@ -1,0 +1,49 @@
+"""Blobs: content-addressed files in the folder of a store."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from warmcell.errors import StoreError
+
+__all__ = ["keep", "write"]
+
+_PIECE = 64 << 20
+
+
+def keep(data: bytes, folder: Path) -> str:
+    """Write ``data`` unless it is there already and return its digest, 32 hex digits.
+
+    The digest is of SHA-256: callers choose what is in outputs, and must not be able to make one
+    that passes for another's. Raises :class:`StoreError` where the disk refuses.
+    """
+    digest = hashlib.sha256(data).hexdigest()[:32]
+    try:
+        write(memoryview(data), digest, folder)
+    except OSError as error:
+        raise StoreError(f"The folder of blobs refuses it: {error.strerror}.") from error
+    return digest
+
+
+def write(view: memoryview, digest: str, folder: Path) -> None:
+    """Write a blob named ``digest`` unless it is there already. Raises ``OSError``."""
+    path = folder / digest
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_size == view.nbytes:
+            os.utime(path)  # retention goes by age
+            return
+    made = folder / f".{digest}.{secrets.token_hex(6)}"
+    descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            done = 0
+            while done < view.nbytes:
+                done += file.write(view[done : done + _PIECE])
+        made.replace(path)
+    except BaseException:
+        made.unlink(missing_ok=True)
+        raise
