@@ -28,7 +28,8 @@ from warmcell.errors import (
     UsageError,
 )
 from warmcell_server.embedded import EmbeddedHost
-from warmcell_server.invocation import invoke
+from warmcell_server.invocation import Invocation
+from warmcell_server.payload import Payload
 
 GATE = threading.Event()
 ENTERED = threading.Event()
@@ -321,7 +322,8 @@ def test_a_deployment_without_worker_says_how_to_get_it_back(kernel: link.Kernel
         described = on_loop(again, again.host.api.handle("GET", "api/v1/deployments/double"))[1]
         assert (described["state"], described["ready"]) == ("detached", False)
         with pytest.raises(Unavailable, match="Deploy it again"):
-            on_loop(again, invoke(again.host, "double", b'{"parameters": {"x": 1}}', user=None))
+            payload = Payload(b'{"parameters": {"x": 1}}')
+            on_loop(again, Invocation(again.host, "double").answer(payload))
     finally:
         again.close()
 

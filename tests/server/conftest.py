@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import gates
 from tests.support.http import Response
 from tests.support.jupyter import JupyterServer
 from tests.support.kernels import Kernel
@@ -126,3 +127,43 @@ def author(served: dict[str, Served]) -> Kernel:
 def serving(served: dict[str, Served]) -> JupyterServer:
     """A plain server with the deployments of CELLS."""
     return served["plain"][0]
+
+
+@pytest.fixture(scope="session")
+def gated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    """A server with the deployments of :mod:`tests.support.gates`, under several settings."""
+    folder = tmp_path_factory.mktemp("gated")
+    server = JupyterServer(folder / "root", folder).start()
+    try:
+        kernel = server.kernel("gated.ipynb")
+        kernel.run(gates.CELLS)
+        kernel.run(
+            "held.deploy('held')\n"
+            "polite.deploy('polite')\n"
+            "awaiting.deploy('awaiting')\n"
+            "held.deploy('single', concurrency=1, max_queue=2)\n"
+            "held.deploy('unrecorded', record='none')\n"
+            "held.deploy('impatient', cancel_on_disconnect=True)\n"
+            "held.deploy('pool-a', pool='gpu0')\n"
+            "held.deploy('pool-b', pool='gpu0')"
+        )
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def lonely(gated: JupyterServer) -> Iterator[Callable[[str], Kernel]]:
+    """Deploy `held` under a name from a kernel that has no other deployment."""
+    kernels = []
+
+    def deploy(name: str) -> Kernel:
+        kernel = gated.kernel(f"{name}-{len(kernels)}.ipynb")
+        kernels.append(kernel)
+        kernel.run(gates.CELLS)
+        kernel.run(f"held_deployment = held.deploy('{name}', concurrency=1, overtake=True)")
+        return kernel
+
+    yield deploy
+    for kernel in kernels:
+        kernel.close()
