@@ -51,7 +51,7 @@ def test_a_store_of_a_newer_schema(
     home = tmp_path / "root" / ".warmcell"
     Store.open(home, host_id=new_id(), label="test").close()
     with duckdb.connect(str(home / "store.duckdb")) as store:
-        store.execute("UPDATE data.schema_version SET version = version + 1000")
+        store.execute("UPDATE data.schema_version SET version = 1001 WHERE version = 1")
     server = start_server(ready="api/status")
     for path in ("warmcell/api/v1/status", "warmcell/add/health", "warmcell/metrics"):
         answer = server.get(path)
