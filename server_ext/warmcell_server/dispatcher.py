@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmcell import wire
 from warmcell.errors import Conflict, NotFound, ParameterError, QueueFull, StoreFull, Unavailable
@@ -23,9 +23,13 @@ from warmcell_server.callrecords import CallRecords
 from warmcell_server.calls import CallResult, Pending, Waiting, Wanted
 from warmcell_server.deployment import Deployment
 from warmcell_server.deployments import Deployments
-from warmcell_server.results import terminal_event
+from warmcell_server.events import Events
+from warmcell_server.results import error_event, terminal_event
 from warmcell_server.store import Store
 from warmcell_server.workers import Worker
+
+if TYPE_CHECKING:
+    from warmcell_server.webhooks import Webhooks
 
 __all__ = ["PLAIN", "Dispatcher"]
 
@@ -47,10 +51,10 @@ class Dispatcher:
         deployments: Deployments,
         host_id: str,
         *,
-        hub: Any = None,
-        webhooks: Any = None,
+        hub: Events,
+        webhooks: Webhooks,
     ) -> None:
-        self.batch = BatchRuns(store, host_id)
+        self.batch = BatchRuns(store, host_id, hub)
         self._store = store
         self._deployments = deployments
         self._hub = hub
@@ -118,16 +122,20 @@ class Dispatcher:
             0 if run is None else int(run * 1_000_000),
             asyncio.get_running_loop().create_future(),
         )
+        if wanted.callback_url is not None:
+            self._webhooks.expect(
+                run_id=call.run_id, deployment=deployment.name, url=wanted.callback_url
+            )
         if wanted.kept:
             self._records.admitted(call, "running" if at_once else "queued")
-        if self._hub is not None and (wanted.stream or wanted.detached):
-            self._hub.open(call.run_id, deployment.name)
+        if wanted.stream or wanted.detached:
+            self._hub.open(call.run_id, deployment.name, user)
         self._calls[call.run_id] = call
         if at_once:
             self._send(call)
         else:
             deployment.queue.append(call)
-            if self._hub is not None and (wanted.stream or wanted.detached):
+            if wanted.stream or wanted.detached:
                 self._hub.state(call.run_id, "queued", queued_ahead=len(deployment.queue) - 1)
         return call
 
@@ -181,7 +189,10 @@ class Dispatcher:
         return min(sizes, default=1)
 
     def _room(self, deployment: Deployment) -> bool:
-        limits = deployment.limits
+        """Whether one more call may run now."""
+        limits, binding = deployment.limits, deployment.binding
+        if binding is None or binding.worker.gone:
+            return False
         if len(deployment.running) >= limits.concurrency:
             return False
         if limits.pool is None:
@@ -221,7 +232,7 @@ class Dispatcher:
             message.content_type, message.query = wanted.content_type, wanted.query
             message.file, message.accept = wanted.file, wanted.accept
             message.headers, message.user = wanted.headers, call.user
-            if self._hub is not None and message.stream:
+            if message.stream:
                 self._hub.state(call.run_id, "running")
         binding.worker.send(message)
 
@@ -229,14 +240,14 @@ class Dispatcher:
         """Send what waits for ``deployment`` or for its pool, as far as there is room."""
         pool = deployment.limits.pool
         if pool is None:
-            while deployment.queue and deployment.binding is not None and self._room(deployment):
+            while deployment.queue and self._room(deployment):
                 self._send(deployment.queue.popleft())
             return
         while True:  # the one that waited longest is next, whatever deployment it calls
             heads = [
                 d
                 for d in (*self._deployments, *self._leaving)
-                if d.limits.pool == pool and d.queue and d.binding is not None and self._room(d)
+                if d.limits.pool == pool and d.queue and self._room(d)
             ]
             if not heads:
                 return
@@ -331,17 +342,21 @@ class Dispatcher:
                 call.future.set_exception(refused)
             else:
                 call.future.set_result(result)
-        if self._hub is not None and self._hub.knows(call.run_id):
-            self._hub.end(call.run_id, *terminal_event(result))
-        wanted = call.wanted
-        if wanted.callback_url is not None:
-            self._webhooks.deliver(
-                run_id=call.run_id,
-                deployment=result.deployment,
-                status="failed" if result.status == "invalid" else result.status,
-                url=wanted.callback_url,
-                traceparent=wanted.traceparent or tracing.derive(call.run_id),
-            )
+        if self._hub.knows(call.run_id):
+            unkept = None if call.wanted.detached else refused
+            self._hub.end(call.run_id, *terminal_event(result, unkept))
+        if call.wanted.callback_url is not None:
+            self._call_back(call, "failed" if result.status == "invalid" else result.status)
+
+    def _call_back(self, call: Waiting, status: str) -> None:
+        assert call.wanted.callback_url is not None
+        self._webhooks.deliver(
+            run_id=call.run_id,
+            deployment=call.deployment.name,
+            status=status,
+            url=call.wanted.callback_url,
+            traceparent=call.wanted.traceparent or tracing.derive(call.run_id),
+        )
 
     # -- what is known of a call in flight ---------------------------------------------------
 
@@ -362,6 +377,7 @@ class Dispatcher:
             "deployment": call.deployment.name,
             "pipeline": call.deployment.pipeline,
             "snapshot": call.deployment.snapshot,
+            "user": call.user,
             "created_at": rfc3339(call.created_at),
             "started_at": None,
         }
@@ -428,8 +444,11 @@ class Dispatcher:
             )
             if call.wanted.kept:
                 self._records.unserved(call, "lost", ErrorInfo("RunLost", str(error)))
+            if call.wanted.callback_url is not None:
+                self._call_back(call, "lost")
             if not call.future.done():
                 call.future.set_exception(error)
+            self._hub.end(call.run_id, *error_event(error, call.run_id, "lost"))
         deployment.queue = staying
 
     def removed(self, deployment: Deployment) -> None:
