@@ -202,7 +202,8 @@ function property(name, schema, root, depth, isRequired) {
   const shape = resolved(schema, root);
   const label = make("label", "name", make("code", "", name));
   const holder = make("div", "holder");
-  const node = make("div", "property", label, holder);
+  const head = make("div", "caption", label);
+  const node = make("div", "property", head, holder);
   let inner = null;
   const open = () => {
     if (inner) return;
@@ -219,9 +220,9 @@ function property(name, schema, root, depth, isRequired) {
     box.type = "checkbox";
     box.title = "Send it";
     box.ariaLabel = `Send ${name}`;
-    label.prepend(box);
-    label.append(make("span", "default", "default" in shape ? `default ${stringify(shape.default)}` : "optional"));
-    box.addEventListener("change", () => show(box.checked));
+    head.prepend(box);
+    head.append(make("span", "default", "default" in shape ? `default ${stringify(shape.default)}` : "optional"));
+    box.addEventListener("input", () => show(box.checked));
   }
   const show = (isSent) => {
     if (isSent) open();
@@ -231,7 +232,7 @@ function property(name, schema, root, depth, isRequired) {
   show(isRequired);
   return {
     node,
-    read: (wrong) => (isRequired || box.checked ? inner.read(wrong) : undefined),
+    read: (wrong) => (inner && !holder.hidden ? inner.read(wrong) : undefined),
     write: (value) => {
       show(isRequired || value !== undefined);
       if (value !== undefined) inner.write(value);
@@ -297,7 +298,7 @@ function choiceField(schema, choices, root, depth) {
     inner.write(value);
     holder.replaceChildren(inner.node);
   };
-  chooser.addEventListener("change", () => {
+  chooser.addEventListener("input", () => {
     const index = Number(chooser.value);
     choose(index, starting(choices[index], root, 0));
   });
