@@ -10,6 +10,8 @@ from warmcell import wire
 from warmcell.errors import StoreFull
 from warmcell.ids import now
 from warmcell.records import TERMINAL, DetailEntry, ErrorInfo, RunEntry, RunRecord
+from warmcell_server.events import Events
+from warmcell_server.results import from_record, terminal_event
 from warmcell_server.store import Store
 from warmcell_server.store.spooled import SpooledRun
 from warmcell_server.workers import Worker
@@ -24,8 +26,9 @@ _decode = msgspec.json.Decoder(SpooledRun).decode
 class BatchRuns:
     """The batch runs in flight. Belongs to the host's event loop."""
 
-    def __init__(self, store: Store, host_id: str) -> None:
+    def __init__(self, store: Store, host_id: str, hub: Events) -> None:
         self._store = store
+        self._hub = hub
         self._host_id = host_id
         self._running: dict[str, tuple[Worker, RunRecord]] = {}
 
@@ -54,7 +57,25 @@ class BatchRuns:
             self._running.pop(run.run_id, None)
         else:
             self._running[run.run_id] = (worker, run)
-        self._store.append(RunEntry(run, None if detail is None else msgspec.Raw(detail)))
+        try:
+            self._store.append(RunEntry(run, None if detail is None else msgspec.Raw(detail)))
+        finally:
+            self._end_events(run)
+
+    def _end_events(self, run: RunRecord) -> None:
+        if run.status in TERMINAL and self._hub.knows(run.run_id):
+            self._hub.end(run.run_id, *terminal_event(from_record(run)))
+
+    def watch(self, run_id: str) -> bool:
+        """Have the events of a run sent here; false when it is not in flight here."""
+        found = self._running.get(run_id)
+        if found is None:
+            return False
+        worker, run = found
+        self._hub.open(run_id, run.deployment, run.user)
+        self._hub.state(run_id, run.status)
+        worker.send(wire.Watch(run_id))
+        return True
 
     def cancel(self, run_id: str) -> bool:
         """Ask a run to stop; false when it is not in flight here."""
@@ -75,3 +96,4 @@ class BatchRuns:
                 self._store.append(RunEntry(run))
             except StoreFull as failure:
                 log.error("The loss of run %s could not be recorded: %s", run_id, failure)
+            self._end_events(run)
