@@ -53,6 +53,10 @@ class Deployments:
     def __iter__(self) -> Iterator[Deployment]:
         return iter(self._by_name.values())
 
+    def find(self, name: str) -> Deployment | None:
+        """Return the deployment ``name`` if this host knows it."""
+        return self._by_name.get(name)
+
     def get(self, name: str) -> Deployment:
         """Return the deployment ``name``.
 

@@ -18,6 +18,7 @@ from warmcell_server.deployments import Deployments
 from warmcell_server.dispatcher import Dispatcher
 from warmcell_server.housekeeping import Housekeeping, Keep
 from warmcell_server.idempotency import LIFETIME, Idempotency
+from warmcell_server.keys import Keys
 from warmcell_server.link import LinkServer
 from warmcell_server.store import Store
 from warmcell_server.uploads import Uploads
@@ -49,6 +50,7 @@ class Host:
         self.api: Api
         self.link: LinkServer
         self.housekeeping: Housekeeping
+        self.keys = Keys(home)
         self.idempotency = Idempotency()
         self.webhooks: Any
         self.uploads = Uploads(home, self.host_id)
@@ -88,6 +90,7 @@ class Host:
         )
         connection_file = await self.link.start()
         self.dispatcher.start()
+        self.keys.start()
         self.housekeeping = Housekeeping(self.store, self._keep)
         self.housekeeping.start()
         self._running = True
@@ -112,6 +115,7 @@ class Host:
         for task in self._requests:
             task.cancel()
         await self.link.close()
+        await self.keys.close()
         await asyncio.to_thread(self.uploads.close)
         await asyncio.to_thread(self.store.close)
 

@@ -6,6 +6,7 @@ wrong; here arrives its JSON form. Limits are read by :mod:`warmcell_server.limi
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import msgspec
@@ -13,6 +14,12 @@ import msgspec
 from warmcell.errors import UsageError
 
 __all__ = ["Cors", "SecureHeaders", "Settings", "settings_of"]
+
+_ORIGIN = re.compile(
+    r"null|[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:\d+)?|[a-z][a-z0-9+.-]*://\[[0-9a-f:.]+\](:\d+)?"
+)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
 
 
 class Cors(msgspec.Struct, frozen=True):
@@ -23,6 +30,23 @@ class Cors(msgspec.Struct, frozen=True):
     allow_methods: tuple[str, ...] = ("GET", "POST", "DELETE", "OPTIONS")
     allow_headers: tuple[str, ...] = ("*",)
     allow_credentials: bool = False
+
+    def __post_init__(self) -> None:
+        for anybody in ("*", "null"):
+            if self.allow_credentials and anybody in self.allow_origins:
+                raise ValueError(
+                    "allow_credentials needs the origins named one by one in allow_origins, "
+                    f"not '{anybody}'"
+                )
+        for origin in self.allow_origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"'{origin}' is no origin: write scheme, host and port in lower case, as "
+                    "'https://shop.example:8443', or '*'"
+                )
+        for name in (*self.allow_methods, *self.allow_headers):
+            if not _TOKEN.fullmatch(name):
+                raise ValueError(f"'{name}' is no name of a method or header")
 
 
 class SecureHeaders(msgspec.Struct, frozen=True):
@@ -36,6 +60,12 @@ class SecureHeaders(msgspec.Struct, frozen=True):
     referrer: bool | str = True
     cache: bool | str = True
     permissions: bool | str = True
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, str) and not _VALUE.fullmatch(value):
+                raise ValueError(f"the value of '{name}' cannot stand in a header")
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -1,4 +1,8 @@
-"""The handler under all others: admits, answers in JSON, tells errors as problems."""
+"""The handler under all others: admits, takes in the body within its limit, answers in JSON.
+
+Who comes in is said by :meth:`Handler.action` for Jupyter's users, by ``scope`` for keys and by
+``public`` for everybody else.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,12 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
-from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado import web
 
 from warmcell.errors import Unauthenticated, Unavailable, WarmcellError
 from warmcell_server import access, problems
 from warmcell_server.handlers.body import BodyHandler
+from warmcell_server.handlers.guarded import GuardedHandler
 
 if TYPE_CHECKING:
     from warmcell_server.host import Host
@@ -23,14 +27,11 @@ __all__ = ["Handler"]
 START_SECONDS = 20.0
 _HOSTS_KEPT = 16
 
-_JSON = "application/json"
-_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _INTERNAL = "The server failed; its log has the cause."
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _encode = msgspec.json.Encoder().encode
 
 
-class Handler(BodyHandler):
+class Handler(BodyHandler, GuardedHandler):
     """A request to Warmcell. Errors are problem+json."""
 
     @property
@@ -41,12 +42,6 @@ class Handler(BodyHandler):
             raise Unavailable(self.settings.get("warmcell_reason") or "Warmcell is starting.")
         return cast("Host", found)
 
-    @property
-    def user(self) -> str | None:
-        """The name of who asks, for the record."""
-        found = self.current_user
-        return found.username if found is not None else None
-
     def action(self) -> str:
         """What the request does, in the authorizer's words: "read", "write" or "execute"."""
         return "read" if self.request.method in ("GET", "HEAD") else "write"
@@ -56,19 +51,7 @@ class Handler(BodyHandler):
         """Whether the request counts as a person's or a program's use of the server."""
         return True
 
-    @property
-    def content_security_policy(self) -> str:
-        return _POLICY
-
     # -- before the method -------------------------------------------------------------------
-
-    def set_default_headers(self) -> None:
-        self.set_header("Content-Type", _JSON)
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("Content-Security-Policy", self.content_security_policy)
-        for name, value in self.settings.get("headers", {}).items():
-            self.set_header(name, value)
 
     def prepare(self) -> Awaitable[None] | None:  # type: ignore[override]
         try:
@@ -79,6 +62,7 @@ class Handler(BodyHandler):
             return self.refuse(error)
         if entering is not None or self.settings.get("warmcell") is None:
             return self._enter(entering)
+        self.set_headers_of_deployment()
         return None
 
     def check_host(self) -> bool:
@@ -101,8 +85,13 @@ class Handler(BodyHandler):
                 self.check_body()
         except (WarmcellError, web.HTTPError) as error:
             await self.refuse(error)
+        await self.started()
+        self.set_headers_of_deployment()
+
+    async def started(self) -> None:
+        """Wait for the host: the server listens before the host has opened its store."""
         starting: asyncio.Event | None = self.settings.get("warmcell_starting")
-        if starting is not None:  # the server listens before the host has opened its store
+        if starting is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(starting.wait(), START_SECONDS)
 
@@ -116,21 +105,6 @@ class Handler(BodyHandler):
             self.finish()
         else:
             self.finish(payload if isinstance(payload, bytes) else _encode(payload))
-
-    @allow_unauthenticated
-    def options(self, *_: str) -> None:
-        """Answer a browser's preflight; it comes without credentials and learns nothing."""
-        self.set_cors_headers()
-        self.set_header("Access-Control-Allow-Methods", ", ".join((*self.methods(), "OPTIONS")))
-        self.set_header(
-            "Access-Control-Allow-Headers", "accept, authorization, content-type, x-xsrftoken"
-        )
-        self.set_status(204)
-
-    def methods(self) -> list[str]:
-        """The methods that this handler has, but for OPTIONS."""
-        missing = web.RequestHandler._unimplemented_method
-        return [m for m in _METHODS if getattr(type(self), m.lower()) is not missing]
 
     # -- after it ----------------------------------------------------------------------------
 
@@ -160,8 +134,7 @@ class Handler(BodyHandler):
         else:
             found = problems.problem(error, instance=path)
         self.clear()
-        if hasattr(self, "_jupyter_current_user") and "Origin" in self.request.headers:
-            self.set_cors_headers()
+        self.set_headers_of_deployment()
         self.set_status(found.status)
         for name, value in found.headers.items():
             self.set_header(name, value)

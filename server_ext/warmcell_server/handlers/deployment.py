@@ -7,9 +7,10 @@ from typing import Any
 from tornado import web
 
 from warmcell.errors import Unavailable
-from warmcell_server import metrics, openapi
+from warmcell_server import metrics, openapi, visibility
 from warmcell_server.deployment import Deployment
 from warmcell_server.handlers.base import Handler
+from warmcell_server.handlers.guarded import Scope
 from warmcell_server.health import WAY_OUT
 from warmcell_server.invocation import wait_of
 from warmcell_server.operations.runs import cancel_run, list_runs, show_run
@@ -19,6 +20,8 @@ __all__ = ["MetricsHandler", "ProbeHandler", "RunHandler", "RunsHandler"]
 
 class RunsHandler(Handler):
     """``GET {name}/runs``: the deployment's runs, newest first, filtered and paged."""
+
+    scope = "read"
 
     async def _list(self, name: str) -> None:
         host = self.host
@@ -31,11 +34,19 @@ class RunsHandler(Handler):
 class RunHandler(Handler):
     """``GET`` and ``DELETE {name}/runs/{id}``: one run of the deployment, or its end."""
 
+    @property
+    def needs(self) -> Scope:
+        return "invoke" if self.request.method == "DELETE" else "any"
+
+    @property
+    def for_all(self) -> bool:
+        return self.request.method != "DELETE"
+
     async def _show(self, name: str, run_id: str) -> None:
         seconds = wait_of(self.request.headers.get("Prefer", "")) or 0.0
         if seconds:
             self.set_header("Preference-Applied", f"wait={seconds:g}")
-        self.answer(await self._run(name, run_id, seconds))
+        self.answer(visibility.shown(self, await self._run(name, run_id, seconds)))
 
     get = head = web.authenticated(_show)
 
@@ -45,7 +56,10 @@ class RunHandler(Handler):
         deployment = host.deployments.get(name)
         live = host.dispatcher.live(run_id)
         if live is None or live.deployment is not deployment:
-            await self._run(name, run_id)
+            run = await self._run(name, run_id)
+            visibility.check(self, run["user"], run_id)
+        else:
+            visibility.check(self, live.user, run_id)
         self.answer(await cancel_run(host, run_id), 202)
 
     async def _run(self, name: str, run_id: str, wait: float = 0.0) -> dict[str, Any]:
@@ -56,6 +70,14 @@ class RunHandler(Handler):
 
 class ProbeHandler(Handler):
     """``health``, ``livez``, ``readyz``, ``info``, ``metrics`` and ``openapi.json``."""
+
+    @property
+    def needs(self) -> Scope:
+        return "any" if self.for_all else "read"
+
+    @property
+    def for_all(self) -> bool:
+        return self.path_args[1] not in ("info", "metrics")
 
     @property
     def tracks_activity(self) -> bool:

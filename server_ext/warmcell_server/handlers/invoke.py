@@ -17,6 +17,8 @@ class InvokeHandler(Handler):
     """Runs a deployment and answers with its outputs. Neither they nor the parameters are decoded
     here."""
 
+    scope = "invoke"
+    public = True
     takes_media = True
     _invocation: Invocation | None = None
     _span: tracing.Request | None = None

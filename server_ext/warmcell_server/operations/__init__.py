@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from warmcell_server.operation import Route
-from warmcell_server.operations import deployments, runs, snapshots, status
+from warmcell_server.operations import deployments, keys, runs, snapshots, status
 
 __all__ = ["ROUTES"]
 
 ROUTES: tuple[Route, ...] = (
     *status.ROUTES,
     *deployments.ROUTES,
+    *keys.ROUTES,
     *snapshots.ROUTES,
     *runs.ROUTES,
 )

@@ -13,6 +13,7 @@ from warmcell.ids import now
 from warmcell.records import DeploymentEntry
 from warmcell_server.invocation import Invocation, asked_by
 from warmcell_server.operation import Call, Result, Routes, decode
+from warmcell_server.operations.keys import revoke_all
 from warmcell_server.payload import Payload
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ async def _deploy(host: Host, call: Call) -> Result:
 
 @ROUTES.add("DELETE", "api/v1/deployments/*")
 async def _undeploy(host: Host, call: Call) -> Result:
-    deployment = host.deployments.remove(call.arguments[0])
+    name = host.deployments.get(call.arguments[0]).name
+    await revoke_all(host, name, call.user)
+    deployment = host.deployments.remove(name)
     host.dispatcher.removed(deployment)
     deployment.updated_at = now()
     host.store.append(DeploymentEntry(deployment.record(host.host_id, "removed")))
