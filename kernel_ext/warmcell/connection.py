@@ -240,6 +240,10 @@ class Connection:
             self.serving.cancel(message.run_id, message.reason)
         elif type(message) is wire.Watch:
             self.serving.watch(message.run_id, self.send)
+        elif type(message) is wire.EndpointCall:
+            self._promote()  # nothing is known of how long it takes
+            with contextlib.suppress(LinkError):
+                self.send(self.serving.endpoint(message))
         elif type(message) is wire.Drop:
             self._spawn(lambda: self._drop(message.key), "warmcell-cleanup")
 

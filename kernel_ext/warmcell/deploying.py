@@ -20,6 +20,7 @@ from urllib.parse import quote
 import msgspec
 
 from warmcell import output, wire
+from warmcell.around import Around, roots
 from warmcell.deployment import Deployment
 from warmcell.errors import DeployError, InvalidName, WarmcellError
 from warmcell.ids import new_id
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from warmcell.config import DeploymentSettings
     from warmcell.pipelines import Pipeline
     from warmcell.snapshots import Capture
-    from warmcell.steps import Step
 
 __all__ = ["deploy"]
 
@@ -75,10 +75,13 @@ def deploy(
     wanted = merged(pipeline.options.settings, settings, options)
     pipeline.check()
     parameter_model(pipeline.function, pipeline.name, where=pipeline.source.place)
-    taken = take({"pipeline": pipeline}, copy=copy, extra=capture)
+    captured = roots(pipeline, wanted)
+    taken = take({"pipeline": pipeline, **captured}, copy=copy, extra=capture)
     live = cast("Pipeline", taken.live["pipeline"])
     parameters = parameter_model(live.function, live.name, where=pipeline.source.place)
-    binding = Binding(f"{name}:{new_id()}", live, parameters, state=_initialise(live))
+    around = _surround(pipeline, taken.live) if captured else None
+    state = _initialise(live, around)
+    binding = Binding(f"{name}:{new_id()}", live, parameters, state=state, around=around)
     output.install()
     here = kernel()
     here.serving.add(binding)
@@ -90,7 +93,7 @@ def deploy(
         input_schema=_raw(parameters.json_schema()),
         output_schema=_raw(output_schema(live.outputs, pipeline.name)),
         steps=[step.name for step in live.steps],
-        source=msgspec.json.encode(_sources(pipeline)).decode(),
+        source=msgspec.json.encode(_sources(pipeline, captured)).decode(),
         notes=list(taken.notes),
         held=_raw(
             [
@@ -108,6 +111,8 @@ def deploy(
         settings=for_host(wanted),
         notebook=notebook(),
         overtake=overtake,
+        endpoints=[served.spec() for served in around.endpoints] if around is not None else [],
+        middleware=bool(around is not None and around.layers),
     )
     try:
         deployed = here.announce(body)
@@ -129,28 +134,52 @@ def _name(pipeline: Pipeline, name: str | None) -> str:
     return name
 
 
-def _initialise(pipeline: Pipeline) -> object:
-    """Run ``on_init`` of the snapshot; its result is the state that steps see."""
+def _surround(pipeline: Pipeline, live: Mapping[str, Any]) -> Around:
+    """Make endpoints and middleware of the snapshot ready."""
     try:
-        return hooks.init(pipeline)
+        return Around(live)
+    except WarmcellError:
+        raise
     except Exception as error:
         raise DeployError(
-            f"on_init of pipeline '{pipeline.name}' raised {type(error).__name__}: {error}",
-            hint="Nothing was changed: what was served before is still served.",
+            f"An endpoint or middleware of pipeline '{pipeline.name}' raised "
+            f"{type(error).__name__} when it was made: {error}",
+            hint=_UNCHANGED,
         ) from error
 
 
-def _sources(pipeline: Pipeline) -> list[dict[str, Any]]:
+def _initialise(pipeline: Pipeline, around: Around | None) -> object:
+    """Run ``on_init`` and the startup hook of the snapshot; the result of the former is the state
+    that steps see."""
+    state: object = None
+    hook = "on_init"
+    try:
+        state = hooks.init(pipeline)
+        hook = "startup_hook"
+        if around is not None:
+            around.start(state)
+    except Exception as error:
+        if hook == "startup_hook":
+            hooks.cleanup(pipeline, state)
+        raise DeployError(
+            f"{hook} of pipeline '{pipeline.name}' raised {type(error).__name__}: {error}",
+            hint=_UNCHANGED,
+        ) from error
+    return state
+
+
+_UNCHANGED = "Nothing was changed: what was served before is still served."
+
+
+def _sources(pipeline: Pipeline, captured: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The cells and functions that a snapshot was made of."""
-    parts: list[Step | Pipeline] = [*pipeline.steps, pipeline]
+    parts: list[Any] = [*pipeline.steps, pipeline]
+    found = [(part.kind, part.name, part.source) for part in parts]
+    for kind, around in (("endpoint", "endpoints"), ("middleware", "middleware")):
+        found += [(kind, part.name, part.source) for part in captured.get(around, [])]
     return [
-        {
-            "name": part.name,
-            "kind": part.kind,
-            "source": part.source.text,
-            "cell": part.source.cell,
-        }
-        for part in parts
+        {"name": name, "kind": kind, "source": source.text, "cell": source.cell}
+        for kind, name, source in found
     ]
 
 

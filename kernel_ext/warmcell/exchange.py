@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from warmcell.errors import BadRequest, UsageError
+from warmcell.records import ErrorInfo
 
 __all__ = ["Headers", "Request", "Response"]
 
@@ -64,9 +65,14 @@ class Request:
         self.path_params = dict(path_params or {})
         self.query_list = list(query_list or [])
         self.query_params = dict(self.query_list)
-        self.body = body
         self.user = user
         self.state = state
+        self._body = body
+
+    @property
+    def body(self) -> bytes:
+        """The body as it came."""
+        return self._body
 
     def json(self) -> Any:
         """The body, decoded. Raises :class:`~warmcell.errors.BadRequest` if it is no JSON."""
@@ -83,8 +89,10 @@ class Response:
     """An answer of one's own: a status, headers, and a body.
 
     ``content`` is text, bytes, or anything that JSON can hold; ``media_type`` is by default that of
-    the content.
+    the content. ``error`` and ``outputs`` are those of a run; an answer of one's own has none.
     """
+
+    error: ErrorInfo | None = None
 
     def __init__(
         self,
@@ -102,6 +110,11 @@ class Response:
         self.status = int(status)
         self.headers = dict(headers or {})
         self.media_type = media_type
+
+    @property
+    def outputs(self) -> dict[str, Any] | None:
+        """None: no run made this."""
+        return None
 
     def render(self) -> tuple[bytes, str]:
         """The body and its media type. Raises ValueError for what JSON cannot hold, and

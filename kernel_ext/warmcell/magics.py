@@ -50,8 +50,9 @@ def _common(magic: Callable[..., Any]) -> Callable[..., Any]:
 
 @magics_class
 class WarmcellMagics(Magics):
-    """``%%step``, ``%%pipeline``, ``%deploy``, ``%undeploy``, ``%runs``, ``%pipelines`` and
-    ``%deployments``. ``replaced`` holds magics of the same names that were there before."""
+    """``%%step``, ``%%pipeline``, ``%%endpoint``, ``%deploy``, ``%undeploy``, ``%runs``,
+    ``%pipelines`` and ``%deployments``. ``replaced`` holds magics of the same names that were
+    there before."""
 
     replaced: dict[tuple[str, str], Any]
 
@@ -108,6 +109,35 @@ class WarmcellMagics(Magics):
         given = _parse(WarmcellMagics.pipeline, line)
         source = Cell.of(self._here, "pipeline", line, cell)
         cells.define_pipeline(source, given.name, self._pipeline_options(given))
+
+    @verbatim
+    @magic_arguments("%endpoint")
+    @argument("method", metavar="METHOD", help="GET, POST, PUT, PATCH or DELETE")
+    @argument("path", metavar="PATH", help="below the deployment's URL: /predictions/{id}")
+    @argument("--pipeline", metavar="PIPELINE", help="deploy it with this pipeline")
+    @argument("--name", metavar="NAME", help="its name, if not that of the function")
+    @argument("--open", action="store_true", help="let everybody call it")
+    @cell_magic
+    def endpoint(self, line: str, cell: str) -> None:
+        """Define a custom endpoint: the last top-level function of the cell answers requests.
+
+            %%endpoint GET /predictions/{id} --pipeline churn
+            def prediction(id: int, verbose: bool = False) -> dict: ...
+
+        Names in braces come from the path, plain types from the query, all else from the body.
+        Without --pipeline, name it in the setting custom_endpoints.
+        """
+        given = _parse(WarmcellMagics.endpoint, line)
+        pipeline = given.pipeline and pipeline_named(self._here.user_ns, given.pipeline).name
+        source = Cell.of(self._here, "endpoint", line, cell)
+        cells.define_endpoint(
+            source,
+            given.method,
+            given.path,
+            name=given.name,
+            auth_required=not given.open,
+            pipeline=pipeline,
+        )
 
     @magic_arguments("deploy")
     @argument("pipeline", metavar="PIPELINE", help="the pipeline, by the name of its variable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from warmcell.errors import DefinitionError
@@ -67,7 +68,7 @@ class Middleware:
         """What is called with the request and the next layer. Raises what a class raises that is
         made here."""
         if not isinstance(self.middleware, type):
-            return self.middleware
+            return partial(self.middleware, **self.init_kwargs)
         made: Any = self.middleware(**self.init_kwargs)
         if not callable(made):
             raise DefinitionError(f"Middleware `{self.name}` has no `__call__`.")

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -25,7 +26,9 @@ from warmcell.ids import now
 from warmcell.records import ErrorInfo
 
 if TYPE_CHECKING:
+    from warmcell.around import Around
     from warmcell.pipelines import Pipeline
+    from warmcell.runner import CancelToken
     from warmcell.runner.execution import Execution
     from warmcell.schemas import ParameterModel
 
@@ -54,12 +57,15 @@ class Binding:
         *,
         state: object = None,
         snapshot: int | None = None,
+        around: Around | None = None,
     ) -> None:
         self.key = key
         self.pipeline = pipeline
         self.parameters = parameters
         self.state = state
         self.snapshot = snapshot
+        self.around = around
+        self.layers = around.layers if around is not None else None
         self.predicted = UNKNOWN
         self.calls = 0
         self.idle = threading.Event()
@@ -84,6 +90,7 @@ class Serving:
         self._early: deque[str] = deque(maxlen=64)  # runs to watch that have not begun, or are gone
         self._overdue: set[str] = set()
         self.blobs: Path | None = None  # where outputs are kept as files; set by the link
+        self._asides: dict[str, CancelToken] = {}  # endpoints and middleware, by what cancels them
         self._lock = threading.Lock()
 
     def __contains__(self, key: str) -> bool:
@@ -125,6 +132,8 @@ class Serving:
         except Exception as error:
             # The outermost edge of a call: whatever is wrong in here must reach the caller.
             log.exception("Run %s ended by an error of Warmcell's own", message.run_id)
+            if binding.layers:
+                return self._through(binding, message, send)
             info = ErrorInfo(type(error).__name__, f"Warmcell failed: {error}")
             return wire.Answer(
                 message.call, "failed", error=info, started_at=started, finished_at=now()
@@ -210,6 +219,45 @@ class Serving:
         """Stop a run as soon as its code allows it; unknown runs have already ended."""
         run = self._runs.get(run_id)
         if run is not None:
+    def _through(self, binding: Binding, message: wire.Invoke, send: Send | None) -> wire.Answer:
+        """Execute a call inside its middleware."""
+        from warmcell.layers import through
+        from warmcell.runner import CancelToken
+
+        token = self._asides[message.run_id] = CancelToken()
+        try:
+            assert binding.layers is not None
+            execute = partial(self._execute, binding, send=send)
+            return through(binding.layers, binding, message, execute, token)
+        finally:
+            del self._asides[message.run_id]
+            self._overdue.discard(message.run_id)
+
+    def endpoint(self, message: wire.EndpointCall) -> wire.EndpointAnswer:
+        """Answer a request for a custom endpoint; never raises."""
+        from warmcell.endpoints.calls import failed
+        from warmcell.errors import Unavailable
+        from warmcell.runner import CancelToken
+
+        binding = self._bindings.get(message.key)
+        if binding is None or binding.around is None:
+            return failed(message.call, Unavailable("The kernel no longer holds this snapshot."))
+        with self._lock:
+            binding.calls += 1
+            binding.idle.clear()
+        name = wire.endpoint_call(message.call)
+        token = self._asides[name] = CancelToken()
+        try:
+            served = binding.around.endpoints[message.endpoint]
+            return served.answer(message, binding.pipeline, binding.state, token)
+        finally:
+            del self._asides[name]
+            self._overdue.discard(name)
+            with self._lock:
+                binding.calls -= 1
+                if not binding.calls:
+                    binding.idle.set()
+
             if reason == "timed_out":
                 self._overdue.add(run_id)
             run.token.cancel(reason)
@@ -217,6 +265,11 @@ class Serving:
     def watch(self, run_id: str, send: Send) -> None:
         """Send the events of a run to ``send``, those that were before too."""
         run = self._runs.get(run_id)
+        aside = self._asides.get(run_id)
+        if aside is not None:
+            if reason == "timed_out" and run is None:
+                self._overdue.add(run_id)
+            aside.cancel(reason)
         if run is None:
             self._early.append(run_id)  # its call may be on its way to the thread that runs it
         elif run.feed is None:
@@ -249,6 +302,8 @@ class Serving:
 
     def close(self) -> None:
         """Drop everything."""
+        if binding.around is not None:
+            binding.around.stop(binding.state)
         for key in list(self._bindings):
             self.drop(key)
 

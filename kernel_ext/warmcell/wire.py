@@ -143,8 +143,13 @@ class EndpointAnswer(msgspec.Struct, tag="endpoint_answer", omit_defaults=True):
     headers: dict[str, str] = {}
 
 
+def endpoint_call(call: int) -> str:
+    """What :class:`Cancel` names a request for a custom endpoint by."""
+    return f"endpoint-{call}"
+
+
 class Cancel(msgspec.Struct, tag="cancel"):
-    """Stop a run. ``reason`` is "cancelled" or "timed_out"."""
+    """Stop a run, or a request for a custom endpoint. ``reason`` is "cancelled" or "timed_out"."""
 
     run_id: str
     reason: Status = "cancelled"

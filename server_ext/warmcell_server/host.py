@@ -16,6 +16,7 @@ from warmcell.records import DeploymentEntry
 from warmcell_server.api import Api
 from warmcell_server.deployments import Deployments
 from warmcell_server.dispatcher import Dispatcher
+from warmcell_server.endpoints import EndpointCalls
 from warmcell_server.housekeeping import Housekeeping, Keep
 from warmcell_server.idempotency import LIFETIME, Idempotency
 from warmcell_server.keys import Keys
@@ -47,6 +48,7 @@ class Host:
         self.store: Store
         self.deployments: Deployments
         self.dispatcher: Dispatcher
+        self.endpoints: EndpointCalls
         self.api: Api
         self.link: LinkServer
         self.housekeeping: Housekeeping
@@ -76,6 +78,7 @@ class Host:
         await asyncio.to_thread(self.uploads.start)
         self.deployments = Deployments(self.store, self.host_id)
         self.dispatcher = Dispatcher(self.store, self.deployments, self.host_id)
+        self.endpoints = EndpointCalls(self.deployments)
         self.api = Api(self)
         await self.refresh()
         since = now() - LIFETIME
@@ -110,6 +113,7 @@ class Host:
             return
         self._running = False
         await self.dispatcher.drain(DRAIN_SECONDS)
+        self.endpoints.close()
         await self.dispatcher.close()
         await self.housekeeping.close()
         for task in self._requests:
@@ -139,6 +143,8 @@ class Host:
     def _received(self, worker: Worker, message: wire.ToHost) -> None:
         if type(message) is wire.Answer:
             self.dispatcher.answered(message)
+        elif type(message) is wire.EndpointAnswer:
+            self.endpoints.answered(message)
         elif type(message) is wire.Progress:
             self.dispatcher.batch.progress(worker, message)
         elif type(message) is wire.Request:
@@ -165,6 +171,7 @@ class Host:
         if not self._running:
             return
         self.dispatcher.lost(worker, cause)
+        self.endpoints.lost(worker, cause)
         for deployment in self.deployments.detached(worker, cause):
             self.dispatcher.orphaned(deployment)
             try:

@@ -13,6 +13,7 @@ import msgspec
 
 from warmcell.errors import Conflict, UsageError, WarmcellError
 from warmcell_server import problems
+from warmcell_server.authored import check_headers
 from warmcell_server.calls import CallResult, Waiting, Wanted
 from warmcell_server.dispatcher import PLAIN
 from warmcell_server.envelope import Envelope, envelope
@@ -216,15 +217,33 @@ class Invocation:
 
     def reply(self, result: CallResult) -> Reply:
         """The answer of a run that ended. Raises what it ended with, unless it succeeded."""
+        if result.http_status or result.headers:
+            return self._changed(result)
         if result.status != "succeeded" or result.error is not None:
             raise failure(result)
-        status = result.http_status or 200
-        headers = result.headers or {}
         if result.body is not None:
-            headers = {**headers, "X-Run-Id": result.run_id, "Vary": "Accept"}
+            headers = {"X-Run-Id": result.run_id, "Vary": "Accept"}
+            kind = result.content_type or "application/octet-stream"
+            return Reply(200, result.body, headers, kind, result)
+        return Reply(200, success(result), {}, result=result)
+
+    def _changed(self, result: CallResult) -> Reply:
+        """The answer of a run as middleware changed it."""
+        headers = result.headers or {}
+        found = self._host.deployments.find(self._name)
+        trusted = found is not None and found.served.trusted
+        check_headers(headers, f"Middleware of '{self._name}'", trusted=trusted)
+        status = result.http_status or 200
+        if result.body is not None:
+            headers = {"X-Run-Id": result.run_id, **headers}
             kind = result.content_type or "application/octet-stream"
             return Reply(status, result.body, headers, kind, result)
-        return Reply(status, success(result), headers, result=result)
+        if result.status == "succeeded" and result.error is None:
+            return Reply(status, success(result), headers, result=result)
+        problem = problems.problem(failure(result))
+        status = result.http_status or problem.status
+        body = _encode({**problem.body, "status": status})
+        return Reply(status, body, {**problem.headers, **headers}, problems.CONTENT_TYPE, result)
 
     async def _detached(self, call: Waiting) -> Reply:
         asked = self._asked

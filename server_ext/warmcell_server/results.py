@@ -8,13 +8,20 @@ import msgspec
 
 from warmcell.errors import (
     BadRequest,
+    Conflict,
+    Forbidden,
     NotAcceptable,
+    NotFound,
     OutputError,
     ParameterError,
+    QueueFull,
     RunCancelled,
     RunError,
     RunLost,
     RunTimedOut,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
     UnsupportedMedia,
     WarmcellError,
 )
@@ -25,9 +32,22 @@ from warmcell_server.calls import CallResult
 __all__ = ["error_event", "failure", "from_record", "from_run", "success", "terminal_event"]
 
 NULL = msgspec.Raw(b"null")
-# What a worker says of a call that it did not execute, or whose answer it could not write.
+# What a worker says of a call that it did not execute, or whose answer it could not write, and
+# what middleware says that refuses one.
 _REFUSALS: dict[str, type[WarmcellError]] = {
-    kind.__name__: kind for kind in (BadRequest, NotAcceptable, UnsupportedMedia)
+    kind.__name__: kind
+    for kind in (
+        BadRequest,
+        Conflict,
+        Forbidden,
+        NotAcceptable,
+        NotFound,
+        QueueFull,
+        TooLarge,
+        Unauthenticated,
+        Unavailable,
+        UnsupportedMedia,
+    )
 }
 
 

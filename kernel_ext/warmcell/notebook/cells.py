@@ -1,4 +1,4 @@
-"""From the text of a cell to a function: what ``%%step`` and ``%%pipeline`` do with their body.
+"""From the text of a cell to a function: what ``%%step``, ``%%pipeline`` and ``%%endpoint`` do.
 
 The body stays ordinary notebook Python: IPython's own transforms run first, so ``!cmd``, ``%line``
 and ``await`` work, and the code is compiled under the cell's name with the cell's line numbers, so
@@ -24,9 +24,10 @@ from warmcell.runner.loop import loop
 from warmcell.steps import Step
 
 if TYPE_CHECKING:
+    from warmcell.endpoints import Endpoint
     from warmcell.pipelines import Pipeline
 
-__all__ = ["define_pipeline", "define_plain", "define_step"]
+__all__ = ["define_endpoint", "define_pipeline", "define_plain", "define_step"]
 
 _Made = TypeVar("_Made")
 
@@ -67,6 +68,19 @@ def define_pipeline(cell: Cell, name: str | None, options: PipelineOptions) -> P
     return _define_last(cell, "pipeline", make)
 
 
+def define_endpoint(cell: Cell, method: str, path: str, **options: Any) -> Endpoint:
+    """Run a cell of definitions; its last top-level function becomes a custom endpoint.
+
+    Raises :class:`DefinitionError` for a cell without a function and a path that cannot be served.
+    """
+    from warmcell.endpoints import Endpoint
+
+    def make(function: Callable[..., Any]) -> Endpoint:
+        return Endpoint(path, method, function, source=cell.source, **options)
+
+    return _define_last(cell, "endpoint", make)
+
+
 def _define_last(cell: Cell, magic: str, make: Callable[[Callable[..., Any]], _Made]) -> _Made:
     """Run the cell; bind the name of its last function to the result as soon as it is defined, so
     that the rest of the cell can use it."""
@@ -95,6 +109,7 @@ _NO_FUNCTION = {
     "step": "Write a `def` in it, or name its inputs and outputs on the first line: "
     "%%step score(features) -> probability",
     "pipeline": "Write a `def` in it that calls your steps.",
+    "endpoint": "Write a `def` in it that answers the request.",
 }
 
 

@@ -15,8 +15,12 @@ from warmcell_server.handlers.deployment import (
 )
 from warmcell_server.handlers.invoke import InvokeHandler, SubmitHandler
 from warmcell_server.handlers.pages import PageHandler
+from warmcell_server.handlers.paths import PathHandler
 
-__all__ = ["routes"]
+__all__ = ["PAGE", "routes"]
+
+PAGE = PageHandler
+"""What a deployment shows at its URL, unless it has a front end of its own."""
 
 
 def routes(base_url: str) -> list[tuple[str, type[web.RequestHandler]]]:
@@ -34,6 +38,6 @@ def routes(base_url: str) -> list[tuple[str, type[web.RequestHandler]]]:
         (rf"{name}/(health|livez|readyz|info|metrics|openapi\.json)", ProbeHandler),
         (rf"{name}/runs", RunsHandler),
         (rf"{name}/runs/([^/]+)", RunHandler),
-        (rf"{name}/", PageHandler),
+        (rf"{name}/(.*)", PathHandler),
         (rf"{root}(?:/.*)?", UnknownHandler),
     ]

@@ -39,7 +39,7 @@ async def _create(host: Host, call: Call) -> Result:
 
     class Body(msgspec.Struct, forbid_unknown_fields=True):
         name: str
-        scopes: list[str] = ["invoke"]
+        scopes: list[str] = msgspec.field(default_factory=lambda: ["invoke"])
         expires_in: float | None = None  # seconds
 
     body = decode(call, Body)

@@ -1,0 +1,165 @@
+"""Requests for custom endpoints: sent to the worker of a deployment, answered, or given up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from warmcell import wire
+from warmcell.errors import (
+    QueueFull,
+    RunLost,
+    RunTimedOut,
+    Unavailable,
+    WarmcellError,
+    error_from_problem,
+)
+from warmcell_server.workers import Binding, Worker
+
+if TYPE_CHECKING:
+    from warmcell_server.deployment import Deployment
+    from warmcell_server.deployments import Deployments
+
+__all__ = ["EndpointCalls"]
+
+
+@dataclass(eq=False)
+class _Lane:
+    """The requests of one deployment: as many at once as it has runs, and as many waiting."""
+
+    running: set[int] = field(default_factory=set)
+    waiting: deque[tuple[int, asyncio.Future[None]]] = field(default_factory=deque)
+
+
+@dataclass(eq=False)
+class _Pending:
+    worker: Worker
+    future: asyncio.Future[wire.EndpointAnswer]
+
+
+class EndpointCalls:
+    """All requests for custom endpoints. Belongs to the host's event loop."""
+
+    def __init__(self, deployments: Deployments) -> None:
+        self._deployments = deployments
+        self._lanes: dict[str, _Lane] = {}
+        self._pending: dict[int, _Pending] = {}
+        self._last = 0
+        self._closed = False
+
+    async def call(
+        self, deployment: Deployment, number: int, request: wire.EndpointCall
+    ) -> wire.EndpointAnswer:
+        """Have endpoint ``number`` of the deployment answer ``request``, whose ``call``, ``key``
+        and ``endpoint`` are filled in here.
+
+        Raises:
+            Unavailable: no worker holds the deployment, or this host is closing.
+            QueueFull: as many requests wait as may.
+            RunTimedOut: the deployment's ``run_timeout``, else its ``timeout``, passed.
+            RunLost: the worker died.
+            WarmcellError: the endpoint refused the request, or failed.
+        """
+        binding = deployment.binding
+        if binding is None or self._closed:
+            raise Unavailable(
+                f"Deployment '{deployment.name}' has no worker now. {deployment.reason}",
+                retry_after=5,
+            )
+        spec = binding.body.endpoints[number]
+        seconds = deployment.limits.run_timeout or deployment.limits.timeout
+        lane = self._lanes.setdefault(deployment.name, _Lane())
+        self._last = request.call = self._last + 1
+        request.key, request.endpoint = binding.key, number
+        binding.in_flight += 1  # so that a redeploy does not take it away
+        try:
+            async with asyncio.timeout(seconds):
+                await self._turn(lane, deployment, request.call)
+                answer = await self._sent(binding, request)
+        except TimeoutError:
+            if request.call in self._pending:
+                name = wire.endpoint_call(request.call)
+                binding.worker.send(wire.Cancel(name, "timed_out"))
+            raise RunTimedOut(
+                f"Endpoint '{spec.name}' did not answer within {seconds:g} s."
+            ) from None
+        finally:
+            self._pending.pop(request.call, None)
+            lane.running.discard(request.call)
+            self._deployments.released(binding)
+            _wake(lane)
+            if not lane.running and not lane.waiting:
+                self._lanes.pop(deployment.name, None)
+        if answer.status == 0:
+            raise _refusal(answer)
+        return answer
+
+    async def _turn(self, lane: _Lane, deployment: Deployment, call: int) -> None:
+        """Wait until the call may run; from then on it counts as running."""
+        limits = deployment.limits
+        if len(lane.running) < limits.concurrency:
+            lane.running.add(call)
+            return
+        if len(lane.waiting) >= limits.max_queue:
+            raise QueueFull(
+                f"Endpoints of deployment '{deployment.name}' answer {limits.concurrency} requests "
+                f"and {limits.max_queue} wait, which is its limit.",
+                hint="Try again later, or raise max_queue or concurrency in its settings.",
+            )
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        lane.waiting.append((call, turn))
+        try:
+            await turn
+        finally:
+            if (call, turn) in lane.waiting:
+                lane.waiting.remove((call, turn))
+
+    async def _sent(self, binding: Binding, request: wire.EndpointCall) -> wire.EndpointAnswer:
+        if binding.worker.gone:
+            raise RunLost("The kernel died before the endpoint answered.")
+        future: asyncio.Future[wire.EndpointAnswer] = asyncio.get_running_loop().create_future()
+        self._pending[request.call] = _Pending(binding.worker, future)
+        binding.worker.send(request)
+        return await future
+
+    def answered(self, answer: wire.EndpointAnswer) -> None:
+        """The worker answered."""
+        pending = self._pending.get(answer.call)
+        if pending is not None and not pending.future.done():
+            pending.future.set_result(answer)
+
+    def lost(self, worker: Worker, cause: str) -> None:
+        """A worker is gone: what it worked on is lost."""
+        for pending in self._pending.values():
+            if pending.worker is worker and not pending.future.done():
+                pending.future.set_exception(RunLost(f"{cause} before the endpoint answered."))
+
+    def close(self) -> None:
+        """End what is still on its way; nothing more is sent."""
+        self._closed = True
+        error = Unavailable("The server is shutting down.", retry_after=5)
+        for pending in self._pending.values():
+            if not pending.future.done():
+                pending.future.set_exception(error)
+        for lane in self._lanes.values():
+            for _, turn in lane.waiting:
+                if not turn.done():
+                    turn.set_exception(error)
+
+
+def _wake(lane: _Lane) -> None:
+    """Let the next request go on."""
+    while lane.waiting:
+        call, turn = lane.waiting.popleft()
+        if not turn.done():
+            lane.running.add(call)  # now, so that nobody who comes meanwhile overtakes it
+            turn.set_result(None)
+            return
+
+
+def _refusal(answer: wire.EndpointAnswer) -> WarmcellError:
+    return error_from_problem(500, msgspec.json.decode(answer.body))

@@ -1,0 +1,90 @@
+"""``{name}/…``: a custom endpoint of a deployment, answered by its code."""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import parse_qsl, urlencode
+
+from tornado import web
+
+from warmcell import wire
+from warmcell_server.authored import SANDBOX, check_headers
+from warmcell_server.deployment import Deployment
+from warmcell_server.handlers.base import Handler
+
+__all__ = ["EndpointHandler"]
+
+_WITHHELD = frozenset(
+    {"Authorization", "Cookie", "Proxy-Authorization", "X-Api-Key", "X-Xsrftoken"}
+)
+
+
+class EndpointHandler(Handler):
+    """One endpoint. :class:`~warmcell_server.handlers.paths.PathHandler` finds it and sets
+    ``number``, its place among those of the deployment, and ``values``, those of its path."""
+
+    scope: Literal["invoke"] = "invoke"
+    number = -1
+    values: dict[str, str]
+
+    def action(self) -> str:
+        return "execute"
+
+    @property
+    def content_security_policy(self) -> str:
+        return SANDBOX
+
+    @property
+    def for_all(self) -> bool:
+        """Whether its author opened it, whatever the deployment is."""
+        named = self.named
+        return named is not None and not named.endpoints[self.number].auth_required
+
+    @property
+    def is_open(self) -> bool:
+        return self.for_all
+
+    def _expect_media(self, kind: str) -> None:
+        """Any type will do: what the body has to be, the endpoint knows."""
+
+    async def _answer(self, name: str) -> None:
+        host = self.host
+        deployment = host.deployments.get(name)
+        answer = await host.endpoints.call(deployment, self.number, self._call())
+        self._set_headers(deployment, answer)
+        self.set_status(answer.status)
+        if answer.status in (204, 304):
+            self.clear_header("Content-Type")
+            self.finish()
+        else:
+            self.finish(answer.body)
+
+    get = head = post = put = patch = delete = web.authenticated(_answer)
+
+    def _call(self) -> wire.EndpointCall:
+        request = self.request
+        pairs = parse_qsl(request.query, keep_blank_values=True)
+        query = [(name, value) for name, value in pairs if name != "token"]
+        url = f"{request.protocol}://{request.host}{request.path}"
+        return wire.EndpointCall(
+            0,
+            "",
+            0,
+            request.method or "",
+            f"{url}?{urlencode(query)}" if query else url,
+            self.values,
+            query,
+            {name: value for name, value in request.headers.items() if name not in _WITHHELD},
+            self._whole(),
+            self.user,
+        )
+
+    def _set_headers(self, deployment: Deployment, answer: wire.EndpointAnswer) -> None:
+        trusted = deployment.served.trusted
+        if trusted:
+            self.set_header("Content-Security-Policy", "frame-ancestors 'self'")
+        who = f"Endpoint '{deployment.endpoints[self.number].name}'"
+        check_headers(answer.headers, who, trusted=trusted)
+        for name, value in answer.headers.items():
+            self.set_header(name, value)
+        self.set_header("Content-Type", answer.content_type)
