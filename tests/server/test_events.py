@@ -296,9 +296,11 @@ def test_a_run_in_a_cell(talker: tuple[JupyterServer, Kernel], gate: Gate) -> No
     assert begun[0] == "running"
     assert ("talk", "running") in begun
     assert begun[-1] == (0, "a")
+    wait_until(lambda: any("talk yields" in d.get("text/html", "") for d in cell.displays))
     gate.open()
     events = stream.rest()
     cell.wait(60)
+    assert "saying a" in cell.stdout
     assert (1, 3, "b") in told(events)
     assert (1, "b") in told(events)
     assert told(events)[-3:] == [("count", "running"), ("count", "succeeded"), {"output": 2}]

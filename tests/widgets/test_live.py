@@ -58,6 +58,22 @@ def test_a_run_moves_and_stays_as_it_ended() -> None:
     )
 
 
+def test_what_a_step_yields_is_shown_while_it_does() -> None:
+    """Text flows on, other values have a line each; a new attempt begins anew."""
+    screen = Screen()
+    live = LiveRun("churn", GRAPH, screen)
+    live.update({"kind": "step", "step": "score", "status": "running", "started_at": 1})
+    for number, piece in enumerate(["Hel", "lo <b>"]):
+        event = {"kind": "output", "step": "score", "index": number, "text": piece, "flows": True}
+        live.update(event)
+    assert "score yields" in screen.until("Hello &lt;b&gt;")
+    for number in range(2):
+        live.update({"kind": "output", "step": "score", "index": number, "text": str(number)})
+    assert "Hello" not in screen.until("0\n1")
+    live.done({"status": "succeeded", "duration": 1.0, "outputs": {"output": "x"}})
+    assert "yields" not in screen.frames[-1][0]["text/html"]
+
+
 def test_a_short_run_is_drawn_once() -> None:
     """A run that ends at once sends one frame, with its outputs."""
     screen = Screen()

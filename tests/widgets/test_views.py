@@ -181,6 +181,44 @@ def test_run_view_shows_a_run(views: Mounted) -> None:
     views.mount("run.js", _run_id="no-such-run").locator(".wc-error").wait_for()
 
 
+def test_a_run_in_flight_is_followed_by_its_events(views: Mounted, kernel: Kernel) -> None:
+    """Progress, log and what a step yields appear while the step still runs; at the end the view
+    shows the record. Several views of one run share a page."""
+    gate = views.server.root / "gate"
+    kernel.run(
+        "import pathlib, time\n"
+        "from warmcell import report_progress\n"
+        "@step\n"
+        "def tell(gate: str):\n"
+        "    print('telling')\n"
+        "    report_progress(1, 2, '<i>half</i>')\n"
+        "    yield 'one '\n"
+        "    yield 'two'\n"
+        "    while not pathlib.Path(gate).exists():\n"
+        "        time.sleep(0.01)\n"
+        "    yield 'three'\n"
+        "@pipeline\n"
+        "def tale(gate: str) -> list:\n"
+        "    return tell(gate)\n"
+        "tale.deploy('tale')"
+    )
+    body = {"parameters": {"gate": str(gate)}, "async": True}
+    run = views.server.post("warmcell/tale/invoke", body).json()["run_id"]
+    for _ in range(5):
+        views.mount("run.js", _run_id=run)
+    view = views.page.locator(".warmcell.wc-live").first
+    view.get_by_text("tell yields").wait_for()
+    view.get_by_text("one two").wait_for()
+    view.get_by_text("1 of 2 <i>half</i>").wait_for()
+    assert "telling" in view.inner_text()
+    assert "running" in view.inner_text()
+    gate.touch()
+    view.get_by_text("outputs").wait_for()
+    assert "succeeded" in view.inner_text()
+    assert "yields" not in view.inner_text()
+    views.page.locator(".warmcell.wc-live").last.get_by_text("outputs").wait_for()
+
+
 def deploy(views: Mounted) -> Any:
     url = views.status["url"]
     return views.mount("deploy.js", _pipeline="halves", _name="halves", _url=url)

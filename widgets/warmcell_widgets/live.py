@@ -25,6 +25,7 @@ FIRST_SECONDS = 0.15  # a shorter run is drawn once, at its end
 FRAME_SECONDS = 0.2
 IDLE_SECONDS = 1.0
 MOST_DRAWN = 80
+MOST_TEXT = 2000  # characters that are shown of what a step yields
 
 Publish = Callable[[dict[str, str], bool], None]
 
@@ -39,6 +40,7 @@ class LiveRun:
         self._events: deque[Mapping[str, Any]] = deque()
         self._steps: dict[str, dict[str, Any]] = {}
         self._notes: dict[str, str] = {}
+        self._yielded: dict[str, str] = {}
         self._began = time.time()
         self._final: Any = None
         self._news = threading.Event()
@@ -54,8 +56,9 @@ class LiveRun:
 
     def update(self, event: Mapping[str, Any]) -> None:
         """Note an event of the run: ``kind`` is "step" (with ``step``, ``status``, ``started_at``,
-        ``finished_at`` in µs and maybe ``upstream``) or "progress" (``step``, ``done``, ``total``,
-        ``message``). Others are ignored."""
+        ``finished_at`` in µs and maybe ``upstream``), "progress" (``step``, ``done``, ``total``,
+        ``message``) or "output" (``step``, ``index``, ``text``, ``flows`` for a piece of
+        text)."""
         self._events.append(event)  # on the path of every step: all else is the thread's work
         if not self._news.is_set():
             self._news.set()
@@ -107,6 +110,15 @@ class LiveRun:
                     self._nodes[name] = NodeView(name, tuple(event.get("upstream") or ()))
             elif kind == "progress":
                 self._notes[name] = _progress(event)
+            elif kind == "output":
+                self._yield(name, event)
+
+    def _yield(self, name: str, event: Mapping[str, Any]) -> None:
+        """A generator step yielded: pieces of text flow on, other values have a line each."""
+        text = str(event.get("text") or "")
+        before = self._yielded.get(name, "") if event.get("index") else ""
+        gap = "" if event.get("flows") or not before else "\n"
+        self._yielded[name] = (before + gap + text)[-MOST_TEXT:]
 
     def _bundle(self) -> dict[str, str]:
         self._take()
@@ -166,6 +178,12 @@ class LiveRun:
         told = [f"{name}: {note}" for name, note in notes.items() if name in running]
         if told and not ended:
             body += f'<div class="wc-part wc-dim">{text(" · ".join(told))}</div>'
+        for name, shown in self._yielded.items():
+            if name in running and not ended:
+                body += (
+                    f'<div class="wc-part"><p class="wc-label">{text(name)} yields</p>'
+                    f'<pre class="wc-text">{text(shown)}</pre></div>'
+                )
         if ended.get("outputs"):  # an error is shown by the cell itself
             body += f'<div class="wc-part">{values(ended["outputs"])}</div>'
         return wrap(f'<div class="wc-card">{head}{body}</div>')

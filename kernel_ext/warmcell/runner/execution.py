@@ -217,7 +217,8 @@ class Execution:
         data = feed.encode(value) if feed is not None else None
         self.yields.append(Yielded(now(), node.name, attempt, number, value, data))
         if self.listener is not None:
-            self.event("output", step=node.name, index=number, text=_text(node.name, value))
+            text, flows = _text(node.name, value), isinstance(value, str)
+            self.event("output", step=node.name, index=number, text=text, flows=flows)
         return feed.pressed() if feed is not None else None
 
     def metadata(self, step: str, metadata: Mapping[str, Any]) -> None:

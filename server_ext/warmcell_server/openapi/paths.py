@@ -110,16 +110,13 @@ def _asking() -> list[dict[str, str]]:
 
 
 def _invoke(examples: dict[str, Any]) -> dict[str, Any]:
-    streamed = {
-        "type": "string",
-        "description": "Server-Sent Events, with `Accept: text/event-stream`: see `stream_events`.",
-    }
     return {
         "operationId": "invoke",
         "tags": ["calls"],
         "summary": "Run the pipeline and wait for its outputs",
         "description": "`parameters` make one run, `instances` one each. With `async` or "
-        "`Prefer: respond-async` the answer is 202 and the run goes on by itself.",
+        "`Prefer: respond-async` the answer is 202 and the run goes on by itself; with "
+        "`Accept: text/event-stream` it is the events of the run.",
         "parameters": _asking(),
         "requestBody": _body(examples),
         "responses": {
@@ -130,7 +127,7 @@ def _invoke(examples: dict[str, Any]) -> dict[str, Any]:
                 ),
                 "content": {
                     **content({"anyOf": [reference("Result"), reference("BatchResult")]}),
-                    **content(streamed, "text/event-stream"),
+                    **content(reference("Event"), "text/event-stream"),
                 },
                 "links": _links(_RUN_ID),
             },
@@ -234,9 +231,8 @@ def _events() -> dict[str, Any]:
         "operationId": "stream_events",
         "tags": ["runs"],
         "summary": "What happens in a run, as it happens",
-        "description": "Server-Sent Events: `run` (its states), `step` (starts and ends), "
-        "`progress`, `log` and `output` (what a generator step yields), and at the end always "
-        "`done` with the body that `invoke` answers, or `error` with the problem.",
+        "description": "Server-Sent Events from the first one on, or from where `Last-Event-ID` "
+        "says; the connection ends after the last.",
         "parameters": [
             {
                 "name": "Last-Event-ID",
@@ -244,11 +240,20 @@ def _events() -> dict[str, Any]:
                 "description": "Go on after this event.",
                 "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
             },
-            _query("after", {"type": "integer", "minimum": 0}, "As `Last-Event-ID`."),
+            _query("after", {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}, "The same."),
+            _query(
+                "padding",
+                {"type": "integer", "minimum": 0, "maximum": 65536},
+                "How many bytes a proxy in between holds back, where it does not say that it is "
+                "there.",
+            ),
         ],
-        "responses": responses(
-            "Events", content({"type": "string"}, "text/event-stream"), ("400", *ACCESS, "422")
-        ),
+        "responses": {
+            **responses(
+                "Events", content({"type": "string"}, "text/event-stream"), ("400", *ACCESS, "422")
+            ),
+            "204": {"description": "The run has ended, and you have its last event"},
+        },
     }
 
 

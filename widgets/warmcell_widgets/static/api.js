@@ -15,7 +15,7 @@ export class Problem extends Error {
 }
 
 /**
- * Find out how to reach the host of `model` and return `{request, watch}`.
+ * Find out how to reach the host of `model` and return `{request, watch, isHttp, base}`.
  *
  * `request(method, path, body)` resolves to the decoded JSON of the answer or throws a Problem.
  * `watch(callback)` calls back after changes of the store until `signal` aborts.
@@ -30,7 +30,7 @@ export async function connect(model, signal) {
     signal.addEventListener("abort", () => watcher.remove(callback), { once: true });
     if (signal.aborted) watcher.remove(callback);
   };
-  return { request, watch, isHttp };
+  return { request, watch, isHttp, base };
 }
 
 async function answersHttp(base, hostId, signal) {
