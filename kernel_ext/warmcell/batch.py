@@ -72,8 +72,8 @@ def run(
     live = _live(pipeline.name, plan.graph)
     scope = current.get()  # of a served run, if one starts this: then nothing is shown in a cell
     execution = Execution(
-        pipeline, arguments, run_id=record.run_id, token=token, run_name=run_name, echo=scope is None or scope.run.echo,
-        listener=live.update if live is not None else None,
+        pipeline, arguments, run_id=record.run_id, token=token, run_name=run_name,
+        echo=scope is None or scope.run.echo, listener=live.update if live is not None else None,
     )  # fmt: skip
     try:
         outcome, ended = _tracked(execution, record, recorder, live)
