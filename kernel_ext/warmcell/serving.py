@@ -128,12 +128,12 @@ class Serving:
             binding.calls += 1
             binding.idle.clear()
         try:
+            if binding.layers:
+                return self._through(binding, message, send)
             return self._execute(binding, message, send)
         except Exception as error:
             # The outermost edge of a call: whatever is wrong in here must reach the caller.
             log.exception("Run %s ended by an error of Warmcell's own", message.run_id)
-            if binding.layers:
-                return self._through(binding, message, send)
             info = ErrorInfo(type(error).__name__, f"Warmcell failed: {error}")
             return wire.Answer(
                 message.call, "failed", error=info, started_at=started, finished_at=now()
@@ -215,10 +215,6 @@ class Serving:
             None if given is None else given.content_type,
         )
 
-    def cancel(self, run_id: str, reason: str) -> None:
-        """Stop a run as soon as its code allows it; unknown runs have already ended."""
-        run = self._runs.get(run_id)
-        if run is not None:
     def _through(self, binding: Binding, message: wire.Invoke, send: Send | None) -> wire.Answer:
         """Execute a call inside its middleware."""
         from warmcell.layers import through
@@ -258,18 +254,22 @@ class Serving:
                 if not binding.calls:
                     binding.idle.set()
 
+    def cancel(self, run_id: str, reason: str) -> None:
+        """Stop a run as soon as its code allows it; unknown runs have already ended."""
+        run = self._runs.get(run_id)
+        if run is not None:
             if reason == "timed_out":
                 self._overdue.add(run_id)
             run.token.cancel(reason)
-
-    def watch(self, run_id: str, send: Send) -> None:
-        """Send the events of a run to ``send``, those that were before too."""
-        run = self._runs.get(run_id)
         aside = self._asides.get(run_id)
         if aside is not None:
             if reason == "timed_out" and run is None:
                 self._overdue.add(run_id)
             aside.cancel(reason)
+
+    def watch(self, run_id: str, send: Send) -> None:
+        """Send the events of a run to ``send``, those that were before too."""
+        run = self._runs.get(run_id)
         if run is None:
             self._early.append(run_id)  # its call may be on its way to the thread that runs it
         elif run.feed is None:
@@ -298,12 +298,12 @@ class Serving:
             log.warning("Calls of %s go on while its on_cleanup runs.", key)
         from warmcell.runner import hooks
 
+        if binding.around is not None:
+            binding.around.stop(binding.state)
         hooks.cleanup(binding.pipeline, binding.state)
 
     def close(self) -> None:
         """Drop everything."""
-        if binding.around is not None:
-            binding.around.stop(binding.state)
         for key in list(self._bindings):
             self.drop(key)
 
