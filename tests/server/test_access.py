@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -18,78 +19,107 @@ from warmcell_server.handlers import routes
 XSRF = {"X-XSRFToken": "abc"}
 NONE = "00000000-0000-7000-8000-000000000000"
 
-# What each route answers to who may: (method, path, status).
-ROUTES = [
-    ("POST", "add/invoke", 200),
-    ("POST", "nothing/invoke", 404),
-    ("GET", "add/runs", 200),
-    ("HEAD", "add/runs", 200),
-    ("GET", f"add/runs/{NONE}", 404),
-    ("HEAD", f"add/runs/{NONE}", 404),
-    ("DELETE", f"add/runs/{NONE}", 404),
-    ("GET", "add/health", 200),
-    ("HEAD", "add/health", 200),
-    ("GET", "add/livez", 200),
-    ("GET", "add/readyz", 200),
-    ("GET", "add/info", 200),
-    ("GET", "add/metrics", 200),
-    ("GET", "add/openapi.json", 200),
-    ("GET", "add/", 200),
-    ("HEAD", "add/", 200),
-    ("GET", "nothing/health", 404),
-    ("GET", "nothing/", 404),
-    ("GET", "add/nothing", 404),
-    ("PUT", "add/invoke", 405),
-    ("GET", "metrics", 200),
-    ("HEAD", "metrics", 200),
-    ("GET", "api/v1/status", 200),
-    ("HEAD", "api/v1/status", 200),
-    ("GET", "api/v1/deployments", 200),
-    ("GET", "api/v1/deployments/add", 200),
-    ("POST", "api/v1/deployments", 409),
-    ("DELETE", "api/v1/deployments/nothing", 404),
-    ("POST", "api/v1/deployments/nothing/rollback", 404),
-    ("GET", "api/v1/snapshots", 200),
-    ("PATCH", "api/v1/snapshots/add/1", 409),
-    ("PUT", "api/v1/snapshots/add/1", 405),
-    ("GET", "api/v1/runs", 200),
-    ("GET", f"api/v1/runs/{NONE}", 404),
-    ("DELETE", f"api/v1/runs/{NONE}", 404),
-    ("POST", "api/v1/sql", 200),
-    ("GET", "api/v1/changes?since=-1", 200),
-    ("GET", "api/v1/nothing", 404),
-    ("GET", "mcp", 404),
-    ("GET", "static/nothing.js", 404),
-    ("GET", "docs", 404),
-    ("GET", "_nothing/health", 404),
-    ("HEAD", "nothing", 404),
-    ("POST", "nothing", 404),
-    ("PUT", "nothing", 404),
-    ("PATCH", "nothing", 404),
-    ("DELETE", "nothing", 404),
+# What each route answers to who may (method, path, status), which scope a key needs for it (None:
+# keys are refused), and whether everybody may where the deployment is public.
+ROUTES: list[tuple[str, str, int, str | None, bool]] = [
+    ("POST", "add/invoke", 200, "invoke", True),
+    ("POST", "add/submit", 202, "invoke", True),
+    ("POST", "nothing/invoke", 404, "invoke", True),
+    ("GET", "add/runs", 200, "read", False),
+    ("HEAD", "add/runs", 200, "read", False),
+    ("GET", f"add/runs/{NONE}", 404, "any", True),
+    ("HEAD", f"add/runs/{NONE}", 404, "any", True),
+    ("DELETE", f"add/runs/{NONE}", 404, "invoke", False),
+    ("GET", f"add/runs/{NONE}/events", 404, "any", True),
+    ("GET", f"add/runs/{NONE}/outputs/total", 404, "any", True),
+    ("HEAD", f"add/runs/{NONE}/outputs/total", 404, "any", True),
+    ("GET", "add/health", 200, "any", True),
+    ("HEAD", "add/health", 200, "any", True),
+    ("GET", "add/livez", 200, "any", True),
+    ("GET", "add/readyz", 200, "any", True),
+    ("GET", "add/info", 200, "read", False),
+    ("GET", "add/metrics", 200, "read", False),
+    ("GET", "add/openapi.json", 200, "any", True),
+    ("HEAD", "add/openapi.json", 200, "any", True),
+    ("GET", "add/docs", 200, "any", True),
+    ("HEAD", "add/docs", 200, "any", True),
+    ("GET", "add/", 200, "any", True),
+    ("HEAD", "add/", 200, "any", True),
+    ("GET", "nothing/health", 404, "any", True),
+    ("GET", "nothing/", 404, "any", True),
+    ("GET", "add/nothing", 404, "any", True),
+    ("POST", "add/nothing", 404, "any", True),
+    ("PUT", "add/nothing", 404, "any", True),
+    ("PATCH", "add/nothing", 404, "any", True),
+    ("DELETE", "add/nothing", 404, "any", True),
+    ("PUT", "add/invoke", 405, "invoke", True),
+    ("GET", "metrics", 200, None, False),
+    ("HEAD", "metrics", 200, None, False),
+    ("GET", "api/v1/status", 200, None, False),
+    ("HEAD", "api/v1/status", 200, None, False),
+    ("GET", "api/v1/deployments", 200, None, False),
+    ("GET", "api/v1/deployments/add", 200, None, False),
+    ("POST", "api/v1/deployments", 409, None, False),
+    ("DELETE", "api/v1/deployments/nothing", 404, None, False),
+    ("POST", "api/v1/deployments/nothing/rollback", 404, None, False),
+    ("GET", "api/v1/deployments/add/keys", 200, None, False),
+    ("POST", "api/v1/deployments/nothing/keys", 404, None, False),
+    ("DELETE", "api/v1/deployments/add/keys/nothing", 404, None, False),
+    ("GET", "api/v1/deployments/add/webhook", 200, None, False),
+    ("POST", "api/v1/deployments/nothing/webhook/rotate", 404, None, False),
+    ("GET", "api/v1/snapshots", 200, None, False),
+    ("PATCH", "api/v1/snapshots/add/1", 409, None, False),
+    ("PUT", "api/v1/snapshots/add/1", 405, None, False),
+    ("GET", "api/v1/runs", 200, None, False),
+    ("GET", f"api/v1/runs/{NONE}", 404, None, False),
+    ("GET", f"api/v1/runs/{NONE}/events", 404, None, False),
+    ("DELETE", f"api/v1/runs/{NONE}", 404, None, False),
+    ("POST", "api/v1/sql", 200, None, False),
+    ("GET", "api/v1/changes?since=-1", 200, None, False),
+    ("GET", "api/v1/nothing", 404, None, False),
+    ("GET", "mcp", 404, None, False),
+    ("GET", "static/nothing.js", 404, "any", True),
+    ("GET", "docs", 404, None, False),
+    ("GET", "_nothing/health", 404, "any", True),
+    ("HEAD", "nothing", 404, None, False),
+    ("POST", "nothing", 404, None, False),
+    ("PUT", "nothing", 404, None, False),
+    ("PATCH", "nothing", 404, None, False),
+    ("DELETE", "nothing", 404, None, False),
 ]
 BODIES: dict[str, Any] = {
     "add/invoke": {"parameters": {"a": 1, "b": 2}},
+    "add/submit": {"parameters": {"a": 1, "b": 2}},
+    "open/invoke": {"parameters": {"a": 1, "b": 2}},
+    "open/submit": {"parameters": {"a": 1, "b": 2}},
     "nothing/invoke": {"parameters": {}},
     "api/v1/sql": {"query": "SELECT 1"},
     "api/v1/deployments/nothing/rollback": {},
+    "api/v1/deployments/nothing/keys": {"name": "shop"},
 }
+# Who say nothing of who they are, and who say what is not true.
+ANONYMOUS = {"none", "basic", "stale-cookie", "key-as-basic"}
+LIARS = {"wrong", "empty", "accented", "key", "key-expired", "key-revoked", "key-almost", "key-cut"}
+STRANGERS = ANONYMOUS | LIARS
 READ, WRITE, EXECUTE = "read", "write", "execute"
 
 
 def action(method: str, path: str) -> str:
     """What an authorizer is asked for."""
-    if path.endswith("/invoke"):
+    if path.endswith(("/invoke", "/submit")):
         return EXECUTE
+    if path.endswith("/webhook"):  # whoever reads the secret can sign with it
+        return WRITE
     return READ if method in ("GET", "HEAD") or path == "api/v1/sql" else WRITE
 
 
 @dataclass
 class Door:
-    """A server, and what its kinds of credentials are."""
+    """A server, what its kinds of credentials are, and what the keys among them open."""
 
     server: JupyterServer
     credentials: dict[str, dict[str, str]]
+    keys: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
 
     def knock(self, method: str, path: str, headers: dict[str, str]) -> Response:
         return self.server.request(
@@ -99,6 +129,42 @@ class Door:
             headers=headers,
             authenticated=False,
         )
+
+    def add_keys(self, staff: dict[str, str]) -> None:
+        """Make keys of all kinds for ``add`` and one for ``open``, by who may."""
+
+        def make(name: str, deployment: str, *scopes: str, **more: Any) -> str:
+            path = f"warmcell/api/v1/deployments/{deployment}/keys"
+            body = {"name": name, "scopes": scopes, **more}
+            made = self.server.post(path, body, headers=staff, authenticated=False)
+            assert made.status == 201, made.text
+            self.keys[name] = (deployment, {"any", *scopes})
+            key: str = made.json()["key"]
+            self.credentials[name] = {"Authorization": f"Bearer {key}"}
+            return key
+
+        both = make("key-both", "add", "invoke", "read")
+        make("key-invoke", "add", "invoke")
+        make("key-read", "add", "read")
+        make("key-other", "open", "invoke", "read")
+        make("key-expired", "add", "invoke", "read", expires_in=1e-6)
+        make("key-revoked", "add", "invoke", "read")
+        path = "warmcell/api/v1/deployments/add/keys/key-revoked"
+        assert self.server.delete(path, headers=staff, authenticated=False).status == 200
+        for name, headers in {
+            "key-by-token": {"Authorization": f"token {both}"},
+            "key-x-api-key": {"X-API-Key": both},
+            "key-from-elsewhere": {"X-API-Key": both, "Origin": "http://elsewhere.example"},
+            "key-over-token": {"X-API-Key": both, **staff},
+        }.items():
+            self.keys[name] = self.keys["key-both"]
+            self.credentials[name] = headers
+        self.credentials["key-almost"] = {
+            "X-API-Key": both[:-1] + ("a" if both[-1] != "a" else "b")
+        }
+        self.credentials["key-cut"] = {"X-API-Key": both[:-1]}
+        self.credentials["key-as-basic"] = {"Authorization": f"Basic {both}"}
+        self.credentials["key-at-foreign-host"] = {"X-API-Key": both, "Host": "elsewhere.example"}
 
 
 def login_cookie(server: JupyterServer) -> str:
@@ -116,10 +182,12 @@ def plain(server: JupyterServer) -> Door:
     cookie = {"Cookie": login_cookie(server)}
     xsrf = {"Cookie": f"{cookie['Cookie']}; _xsrf=abc", **XSRF}
     token = {"Authorization": f"token {server.token}"}
-    return Door(
+    door = Door(
         server,
         {
             "none": {},
+            "basic": {"Authorization": "Basic YTpi"},
+            "stale-cookie": {"Cookie": cookie["Cookie"] + "x"},
             "wrong": {"Authorization": "token wrong"},
             "empty": {"Authorization": "token "},
             "accented": {"Authorization": "token tést-token".encode().decode("latin-1")},
@@ -135,12 +203,14 @@ def plain(server: JupyterServer) -> Door:
             "foreign-host": {**token, "Host": "elsewhere.example"},
         },
     )
+    door.add_keys(token)
+    return door
 
 
 def provided(server: JupyterServer) -> Door:
     """The credentials of a server with a provider and an authorizer of its own."""
     ada = {"X-Test-User": "ada", "Cookie": "_xsrf=abc", **XSRF}
-    return Door(
+    door = Door(
         server,
         {
             "none": {},
@@ -153,25 +223,43 @@ def provided(server: JupyterServer) -> Door:
             "foreign-host": {**ada, "Host": "elsewhere.example"},
         },
     )
+    door.add_keys(ada)
+    return door
 
 
 @pytest.fixture(scope="module")
-def doors(served: dict[str, tuple[JupyterServer, Kernel]]) -> dict[str, Door]:
-    """The servers' doors."""
-    return {
+def doors(served: dict[str, tuple[JupyterServer, Kernel]]) -> Iterator[dict[str, Door]]:
+    """The servers' doors. Beside what the servers have, there is ``open``, for everybody."""
+    for _, author in served.values():
+        author.run('opened = add.deploy("open", settings={"auth": "public"})')
+    yield {
         "plain": plain(served["plain"][0]),
         "based": plain(served["based"][0]),
         "provider": provided(served["provider"][0]),
     }
+    for _, author in served.values():
+        author.run("opened.undeploy()")
+
+
+def opened(path: str) -> str:
+    """The same route of the deployment that is public."""
+    return re.sub(r"^add/", "open/", path)
+
+
+def expected_of_key(door: Door, who: str, path: str, status: int, scope: str | None) -> int:
+    """The status of a route for a key that is one."""
+    deployment, scopes = door.keys[who]
+    allowed = path.startswith(f"{deployment}/") and scope in scopes
+    return status if allowed else 403
 
 
 def expected(who: str, method: str, path: str, status: int) -> int:
     """The status of a route for one kind of credentials."""
     reads = method in ("GET", "HEAD")
     grants = {"reader": {READ}, "caller": {READ, EXECUTE}, "nobody": set[str]()}
-    if who in ("none", "wrong", "empty", "accented", "key"):
+    if who in STRANGERS:
         return 401
-    if who in ("foreign-host", "cookie-from-elsewhere"):
+    if who in ("foreign-host", "cookie-from-elsewhere", "key-at-foreign-host"):
         return 403
     if who in ("cookie", "cookie-wrong-xsrf", "ada-without-xsrf"):
         return status if reads else 403
@@ -180,22 +268,56 @@ def expected(who: str, method: str, path: str, status: int) -> int:
     return status
 
 
+def walk(door: Door, path_of: Callable[[str], str], want: Callable[..., int]) -> list[str]:
+    """Knock at every route with all credentials; return what was answered otherwise."""
+    wrong = []
+    for who, headers in door.credentials.items():
+        for method, route, status, scope, public in ROUTES:
+            path = path_of(route)
+            wanted = want(who, method, path, status, scope, public)
+            answer = door.knock(method, path, headers)
+            if answer.status != wanted:
+                wrong.append(
+                    f"{who}: {method} {path}: {answer.status}, not {wanted}: {answer.text}"
+                )
+            elif answer.status >= 400:
+                assert answer.headers["content-type"] == "application/problem+json", (who, path)
+                assert method == "HEAD" or answer.json()["status"] == answer.status
+    return wrong
+
+
 @pytest.mark.parametrize("kind", ["plain", "based", "provider"])
 def test_every_route_lets_in_whom_it_should(doors: dict[str, Door], kind: str) -> None:
     """Each route answers each kind of credentials with its own status, or with 401 or 403."""
     door = doors[kind]
-    wrong = []
-    for who, headers in door.credentials.items():
-        for method, path, status in ROUTES:
-            want = expected(who, method, path, status)
-            if kind == "provider" and who == "token":
-                want = 401  # this server's provider knows no token, whatever Jupyter's would do
-            answer = door.knock(method, path, headers)
-            if answer.status != want:
-                wrong.append(f"{who}: {method} {path}: {answer.status}, not {want}: {answer.text}")
-            elif answer.status >= 400:
-                assert answer.headers["content-type"] == "application/problem+json", (who, path)
-                assert method == "HEAD" or answer.json()["status"] == answer.status
+
+    def want(who: str, method: str, path: str, status: int, scope: str | None, _: bool) -> int:
+        if kind == "provider" and who == "token":
+            return 401  # this server's provider knows no token, whatever Jupyter's would do
+        if who in door.keys and who not in STRANGERS:
+            return expected_of_key(door, who, path, status, scope)
+        return expected(who, method, path, status)
+
+    wrong = walk(door, lambda path: path, want)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("kind", ["plain", "based", "provider"])
+def test_everybody_may_call_what_is_public(doors: dict[str, Door], kind: str) -> None:
+    """A public deployment answers everybody where it should, and else as any other does; who
+    shows credentials that are not valid is told so."""
+    door = doors[kind]
+
+    def want(who: str, method: str, path: str, status: int, scope: str | None, public: bool) -> int:
+        if kind == "provider" and who == "token":
+            return 401
+        if who in ANONYMOUS and public and path.startswith("open/"):
+            return status
+        if who in door.keys and who not in STRANGERS:
+            return expected_of_key(door, who, path, status, scope)
+        return expected(who, method, path, status)
+
+    wrong = walk(door, opened, want)
     assert not wrong, "\n".join(wrong)
 
 
@@ -207,7 +329,7 @@ def test_the_routes_are_all_of_them() -> None:
             if getattr(handler, verb.lower()) is web.RequestHandler._unimplemented_method:
                 continue
             tried = [
-                path for method, path, _ in ROUTES
+                path for method, path, *_ in ROUTES
                 if method == verb and re.fullmatch(pattern, f"/warmcell/{path.partition('?')[0]}")
             ]  # fmt: skip
             if not tried:
