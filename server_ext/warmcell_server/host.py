@@ -6,8 +6,8 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from warmcell import wire
 from warmcell.errors import StoreFull
@@ -17,12 +17,14 @@ from warmcell_server.api import Api
 from warmcell_server.deployments import Deployments
 from warmcell_server.dispatcher import Dispatcher
 from warmcell_server.endpoints import EndpointCalls
+from warmcell_server.events import Events
 from warmcell_server.housekeeping import Housekeeping, Keep
 from warmcell_server.idempotency import LIFETIME, Idempotency
 from warmcell_server.keys import Keys
 from warmcell_server.link import LinkServer
 from warmcell_server.store import Store
 from warmcell_server.uploads import Uploads
+from warmcell_server.webhooks import Webhooks
 from warmcell_server.workers import Worker
 
 __all__ = ["Host", "find_home"]
@@ -38,7 +40,14 @@ class Host:
     ``url`` is the address of ``…/warmcell/`` as people would call it, ``base_path`` its path.
     """
 
-    def __init__(self, home: Path, *, mode: str = "server", keep: Keep | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        mode: str = "server",
+        keep: Keep | None = None,
+        callback_allow: Sequence[str] = (),
+    ) -> None:
         self.host_id = new_id()
         self.home = home
         self.mode = mode
@@ -53,10 +62,12 @@ class Host:
         self.link: LinkServer
         self.housekeeping: Housekeeping
         self.keys = Keys(home)
+        self.hub = Events()
         self.idempotency = Idempotency()
-        self.webhooks: Any
+        self.webhooks: Webhooks
         self.uploads = Uploads(home, self.host_id)
         self._keep = keep or Keep()
+        self._callback_allow = callback_allow
         self._requests: set[asyncio.Task[None]] = set()
         self._running = False
 
@@ -77,7 +88,10 @@ class Host:
             log.warning(notice)
         await asyncio.to_thread(self.uploads.start)
         self.deployments = Deployments(self.store, self.host_id)
-        self.dispatcher = Dispatcher(self.store, self.deployments, self.host_id)
+        self.webhooks = Webhooks(self.store, self.home, self.host_id, allow=self._callback_allow)
+        self.dispatcher = Dispatcher(
+            self.store, self.deployments, self.host_id, hub=self.hub, webhooks=self.webhooks
+        )
         self.endpoints = EndpointCalls(self.deployments)
         self.api = Api(self)
         await self.refresh()
@@ -93,6 +107,7 @@ class Host:
         )
         connection_file = await self.link.start()
         self.dispatcher.start()
+        self.webhooks.start()
         self.keys.start()
         self.housekeeping = Housekeeping(self.store, self._keep)
         self.housekeeping.start()
@@ -115,6 +130,8 @@ class Host:
         await self.dispatcher.drain(DRAIN_SECONDS)
         self.endpoints.close()
         await self.dispatcher.close()
+        self.hub.close()
+        await self.webhooks.close()
         await self.housekeeping.close()
         for task in self._requests:
             task.cancel()
@@ -143,6 +160,8 @@ class Host:
     def _received(self, worker: Worker, message: wire.ToHost) -> None:
         if type(message) is wire.Answer:
             self.dispatcher.answered(message)
+        elif type(message) is wire.Event:
+            self.hub.received(message)
         elif type(message) is wire.EndpointAnswer:
             self.endpoints.answered(message)
         elif type(message) is wire.Progress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tornado import web
 
 from warmcell_server import tracing
-from warmcell_server.handlers.base import Handler
+from warmcell_server.handlers.events import StreamingHandler, stream_run
 from warmcell_server.invocation import JSON, Asked, Invocation, Reply, asked_by
 from warmcell_server.payload import Payload
 from warmcell_server.timing import server_timing
@@ -13,7 +13,7 @@ from warmcell_server.timing import server_timing
 __all__ = ["InvokeHandler", "SubmitHandler"]
 
 
-class InvokeHandler(Handler):
+class InvokeHandler(StreamingHandler):
     """Runs a deployment and answers with its outputs. Neither they nor the parameters are decoded
     here."""
 
@@ -57,8 +57,6 @@ class InvokeHandler(Handler):
         self.finish(reply.body)
 
     async def _stream(self, invocation: Invocation, payload: Payload) -> None:
-        from warmcell_server.handlers.events import stream_run
-
         call = await invocation.start(payload)
         await stream_run(self, self.host, call)
 
