@@ -10,6 +10,9 @@ from warmcell.artifacts.serializer import Summary, family
 
 __all__ = ["Figures", "Images"]
 
+_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
+_NEXT = {"I": "I;16", "F": "L", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}
+
 
 class Figures:
     """Figures; what is read back is the PNG, as bytes."""
@@ -38,7 +41,7 @@ class Figures:
 
 
 class Images:
-    """Images of PIL; one without a counterpart in PNG is converted to RGB."""
+    """Images of PIL; of a mode that PNG does not have, they are converted."""
 
     kind: ClassVar[str] = "image"
 
@@ -53,9 +56,9 @@ class Images:
         return Summary(None, f"{width} x {height} {value.mode}")
 
     def dump(self, value: Any) -> bytes:
-        plain = value.mode in ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA")
         buffer = io.BytesIO()
-        (value if plain else value.convert("RGB")).save(buffer, format="PNG")
+        mode = None if value.mode in _MODES else _NEXT.get(value.mode, "RGB")
+        (value if mode is None else value.convert(mode)).save(buffer, format="PNG")
         return buffer.getvalue()
 
     def load(self, data: bytes, hint: type | None = None) -> Any:

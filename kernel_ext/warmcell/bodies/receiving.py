@@ -117,9 +117,11 @@ class _Reading:
                 files.setdefault(part.name, []).append(source)
                 continue
             try:
-                texts.setdefault(part.name, []).append(source.text())
+                text = source.text()
             except (UnicodeDecodeError, LookupError):
                 self._wrong(part.name, f"it is no text in {source.encoding}", "media")
+            else:
+                texts.setdefault(part.name, []).append(text)
         for name, sources in files.items():
             if name in texts:
                 self._wrong(name, "it is given both as text and as a file", "media")

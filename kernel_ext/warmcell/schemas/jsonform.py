@@ -7,7 +7,6 @@ are never imported: a value of theirs is proof that they are loaded.
 from __future__ import annotations
 
 import dataclasses
-import io
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -85,9 +84,9 @@ def _plain(value: Any) -> Any:
     if module == "pyarrow" and hasattr(value, "to_pylist"):
         return value.to_pylist()
     if module == "PIL" and hasattr(value, "save"):
-        buffer = io.BytesIO()
-        value.save(buffer, format="PNG")
-        return buffer.getvalue()
+        from warmcell.artifacts.figures import Images
+
+        return Images().dump(value)
     if hasattr(value, "__struct_fields__"):
         return {name: getattr(value, name) for name in value.__struct_fields__}
     if hasattr(type(value), "__attrs_attrs__"):
