@@ -47,8 +47,8 @@ class Wanted(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def kept(self) -> bool:
         """Whether the run has to be in the history before its caller hears of it, whatever the
-        deployment records: somebody will ask for it by its id or its key."""
-        return self.detached or self.key is not None
+        deployment records: somebody will ask for it by its id or its key, or is told of it."""
+        return self.detached or self.key is not None or self.callback_url is not None
 
 
 class CallResult(msgspec.Struct):

@@ -25,6 +25,7 @@ from warmcell_server.host import Host, find_home
 
 __all__ = ["EmbeddedHost"]
 
+CALLBACK_VARIABLE = "WARMCELL_CALLBACK_ALLOW"  # what Warmcell.callback_allow is in a server
 START_SECONDS = 60.0
 CLOSE_SECONDS = 30.0
 
@@ -46,7 +47,8 @@ class EmbeddedHost:
         self.url = ""
         self.token = ""
         self.connection_file: Path
-        self.host = Host(home, mode="embedded")
+        allow = os.environ.get(CALLBACK_VARIABLE, "").replace(",", " ").split()
+        self.host = Host(home, mode="embedded", callback_allow=allow)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="warmcell-host", daemon=True)
         self._ready = threading.Event()

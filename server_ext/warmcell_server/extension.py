@@ -9,10 +9,11 @@ from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import url_path_join
-from traitlets import Float, Int, TraitError, Unicode, validate
+from traitlets import Float, Int, List, TraitError, Unicode, validate
 
-from warmcell.errors import WarmcellError
+from warmcell.errors import UsageError, WarmcellError
 from warmcell_server import metrics
+from warmcell_server.egress import Egress
 from warmcell_server.handlers import routes
 from warmcell_server.handlers.body import BODY_LIMIT, UPLOAD_LIMIT
 from warmcell_server.host import Host, find_home
@@ -42,6 +43,12 @@ class Warmcell(ExtensionApp):
         help="Largest body of another type (CSV, Arrow, npy, images, multipart), in bytes.",
     ).tag(config=True)
 
+    callback_allow = List(
+        Unicode(),
+        help="Hosts, and networks such as 10.1.0.0/16, that a callback_url may name though they "
+        "are not public. Whoever may call a deployment can have this server post to them.",
+    ).tag(config=True)
+
     keep_days = Float(
         0, help="Delete runs that are older, in days; 0 keeps them whatever their age."
     ).tag(config=True)
@@ -59,6 +66,14 @@ class Warmcell(ExtensionApp):
         if value < 1024:
             raise TraitError(f"Warmcell.{proposal['trait'].name} must be at least 1024 bytes")
         return value
+
+    @validate("callback_allow")
+    def _validate_callback_allow(self, proposal: Any) -> Any:
+        try:
+            Egress(proposal["value"])
+        except UsageError as error:
+            raise TraitError(f"Warmcell.{error}") from error
+        return proposal["value"]
 
     @validate("keep_days", "keep_bytes")
     def _validate_keep(self, proposal: Any) -> Any:
@@ -94,6 +109,7 @@ class Warmcell(ExtensionApp):
         host = Host(
             self._home(Path(serverapp.root_dir)),
             keep=Keep(self.keep_days or None, self.keep_bytes or None),
+            callback_allow=self.callback_allow,
         )
         try:
             connection = await host.start(

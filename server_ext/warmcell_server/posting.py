@@ -8,11 +8,15 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Literal
+from typing import Any, Literal
+from weakref import WeakSet
 
 import msgspec
 from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.iostream import IOStream
+from tornado.netutil import Resolver
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
+from tornado.tcpclient import TCPClient
 
 import warmcell
 from warmcell.errors import StoreError
@@ -86,6 +90,23 @@ class _Head:
             self.retry_after = value.strip()
 
 
+class _Connections(TCPClient):
+    """Knows the connections that are open: the client itself leaves them to their timeout."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        super().__init__(resolver)
+        self._open: WeakSet[IOStream] = WeakSet()
+
+    async def connect(self, *args: Any, **options: Any) -> IOStream:
+        stream = await super().connect(*args, **options)
+        self._open.add(stream)
+        return stream
+
+    def end(self) -> None:
+        for stream in list(self._open):
+            stream.close()
+
+
 class Poster:
     """Posts deliveries. ``timeout`` is that of an attempt, in seconds. Belongs to an event loop."""
 
@@ -99,6 +120,7 @@ class Poster:
             resolver=self._resolver,
             max_body_size=ANSWER_BYTES,
         )
+        self._client.tcp_client = self._connections = _Connections(resolver=self._resolver)
 
     async def post(self, delivery: Delivery) -> Outcome:
         """Try once. Whatever goes wrong is an outcome."""
@@ -146,8 +168,9 @@ class Poster:
         )
 
     def close(self) -> None:
-        """Let go of the client and its threads."""
+        """Let go of the client, its connections and its threads."""
         self._client.close()
+        self._connections.end()
         self._resolver.close()
 
 

@@ -20,6 +20,7 @@ import msgspec
 from warmcell.errors import StoreError, StoreFull
 from warmcell.ids import now
 from warmcell.records import DeliveryEntry, DeliveryRecord
+from warmcell.tracing import derive
 from warmcell_server.egress import Egress
 from warmcell_server.posting import Delivery, Outcome, Poster
 from warmcell_server.signing import Secret, Signing
@@ -267,4 +268,4 @@ class Webhooks:
         status, traceparent = row.pop("run_status"), row.pop("traceparent")
         record = msgspec.convert(row, DeliveryRecord)
         url = self._run_url(record.deployment, record.run_id)
-        return Delivery(record, status, url, traceparent)
+        return Delivery(record, status, url, traceparent or derive(record.run_id))

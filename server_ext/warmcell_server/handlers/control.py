@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from tornado import web
@@ -11,6 +12,8 @@ from warmcell.errors import NotFound
 from warmcell_server.handlers.base import Handler
 
 __all__ = ["ControlHandler", "UnknownHandler"]
+
+_SECRET = re.compile(r"api/v1/deployments/[^/]+/webhook")
 
 
 class ControlHandler(Handler):
@@ -22,6 +25,9 @@ class ControlHandler(Handler):
         self._waiting: asyncio.Task[tuple[int, Any]] | None = None
 
     def action(self) -> str:
+        # Who may read the history may not therefore sign in a deployment's name.
+        if _SECRET.fullmatch(self.path_args[0]):
+            return "write"
         # A query goes by POST for its length; it only reads.
         return "read" if self.request.path.endswith("/api/v1/sql") else super().action()
 
