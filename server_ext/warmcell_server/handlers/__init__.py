@@ -13,6 +13,7 @@ from warmcell_server.handlers.deployment import (
     RunHandler,
     RunsHandler,
 )
+from warmcell_server.handlers.events import AnyEventsHandler, EventsHandler
 from warmcell_server.handlers.invoke import InvokeHandler, SubmitHandler
 from warmcell_server.handlers.outputs import OutputHandler
 from warmcell_server.handlers.pages import PageHandler
@@ -34,11 +35,13 @@ def routes(base_url: str) -> list[tuple[str, type[web.RequestHandler]]]:
     return [
         (rf"{name}/invoke", InvokeHandler),
         (rf"{name}/submit", SubmitHandler),
+        (rf"{root}/api/v1/runs/([^/]+)/events", AnyEventsHandler),
         (rf"{root}/(api/v1/.*)", ControlHandler),
         (rf"{root}/metrics", MetricsHandler),
         (rf"{name}/(health|livez|readyz|info|metrics|openapi\.json)", ProbeHandler),
         (rf"{name}/runs", RunsHandler),
         (rf"{name}/runs/([^/]+)", RunHandler),
+        (rf"{name}/runs/([^/]+)/events", EventsHandler),
         (rf"{name}/runs/([^/]+)/outputs/([^/]+)", OutputHandler),
         (rf"{name}/(.*)", PathHandler),
         (rf"{root}(?:/.*)?", UnknownHandler),
