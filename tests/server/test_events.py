@@ -53,6 +53,7 @@ def failing(kind: str) -> str:
 talking.deploy("talking")
 talking.deploy("single", concurrency=1)
 talking.deploy("unrecorded", record="none")
+talking.deploy("open", auth="public")
 failing.deploy("failing")
 """
 
@@ -339,6 +340,41 @@ def test_bad_requests(server: JupyterServer) -> None:
     for path in ("warmcell/talking", "warmcell/api/v1"):
         assert server.get(f"{path}/runs/{run_id}/events", authenticated=False).status == 401
     assert server.post(f"warmcell/talking/runs/{run_id}/events", {}).status == 405
+
+
+def test_what_is_kept_from_callers(server: JupyterServer) -> None:
+    """Who is nobody, or has a key that may only call, sees own runs, and neither logs nor how the
+    steps depend on each other; live and from the record alike."""
+    made = server.post(
+        "warmcell/api/v1/deployments/talking/keys", {"name": "caller", "scopes": ["invoke"]}
+    )
+    assert made.status == 201, made.text
+    callers: list[tuple[str, dict[str, str]]] = [
+        ("open", {}),
+        ("talking", {"Authorization": f"Bearer {made.json()['key']}"}),
+    ]
+    quiet = [item for item in LOUD if item != "saying a\n"]
+    for name, headers in callers:
+        plain: Any = {"headers": headers, "authenticated": False}
+        stream = EventStream(server, f"warmcell/{name}/invoke", {"text": "a"}, **plain)
+        assert stream.status == 200
+        events = stream.rest()
+        assert told(events) == quiet
+        assert all("upstream" not in e.data for e in events if e.kind == "step")
+        own = f"warmcell/{name}/runs/{stream.headers['x-run-id']}/events"
+        assert EventStream(server, own, **plain).rest() == events
+        body = {"parameters": {"text": "a"}}
+        later = server.post(f"warmcell/{name}/invoke", body, **plain).json()["metadata"]["run_id"]
+        rebuilt = EventStream(server, f"warmcell/{name}/runs/{later}/events", **plain).rest()
+        assert told(rebuilt) == [i for i in quiet if i not in ((0, 3, "a"), (0, "a"))]
+        other = server.post(f"warmcell/{name}/invoke", body).json()["metadata"]["run_id"]
+        assert server.get(f"warmcell/{name}/runs/{other}/events", **plain).status == 404
+        streamed = EventStream(server, f"warmcell/{name}/invoke", {"text": "a"})
+        streamed.rest()
+        other = streamed.headers["x-run-id"]
+        assert server.get(f"warmcell/{name}/runs/{other}/events", **plain).status == 404
+        anywhere = f"warmcell/api/v1/runs/{later}/events"
+        assert server.get(anywhere, **plain).status in (401, 403)
 
 
 @pytest.mark.parametrize("says", [True, False])
