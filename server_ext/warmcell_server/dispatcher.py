@@ -35,6 +35,7 @@ __all__ = ["PLAIN", "Dispatcher"]
 
 PLAIN = Wanted()
 SWEEP_SECONDS = 0.25
+LONGEST_SECONDS = 1e9  # of a timeout: more would be no date
 SHOW_RUNNING_AFTER = 1_000_000  # microseconds until a call in flight is shown in the history
 QUEUED_SECONDS = 24 * 3600.0  # an asynchronous run waits at most so long unless it says otherwise
 LONGEST_RETRY = 60.0
@@ -541,8 +542,9 @@ def conflict_if_ended(status: str, run_id: str) -> None:
 
 def _least(first: float | None, second: float | None) -> float | None:
     if first is None or second is None:
-        return second if first is None else first
-    return min(first, second)
+        given = second if first is None else first
+        return None if given is None else min(given, LONGEST_SECONDS)
+    return min(first, second, LONGEST_SECONDS)
 
 
 def _passed(deadline: int, queue_deadline: int, moment: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a deployment tells of itself: OpenAPI, metrics, info, probes, its page."""
+"""What a deployment tells of itself: OpenAPI, metrics, info, probes."""
 
 from __future__ import annotations
 
@@ -89,15 +89,6 @@ def test_probes_and_info(serving: JupyterServer) -> None:
     assert info["invoke_url"] == f"{serving.url}warmcell/add/invoke"
     assert set(info["input_schema"]["properties"]) == {"a", "b"}
     assert info["steps"] == ["plus"]
-
-
-def test_the_page(serving: JupyterServer) -> None:
-    """The page shows the call, runs no script and may load nothing."""
-    answer = serving.get("warmcell/add/")
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src")
-    assert f"curl -X POST {serving.url}warmcell/add/invoke" in answer.text
-    assert "<script" not in answer.text
 
 
 def test_a_head_has_no_body(serving: JupyterServer) -> None:

@@ -16,7 +16,7 @@ from warmcell_server.handlers.deployment import (
 from warmcell_server.handlers.events import AnyEventsHandler, EventsHandler
 from warmcell_server.handlers.invoke import InvokeHandler, SubmitHandler
 from warmcell_server.handlers.outputs import OutputHandler
-from warmcell_server.handlers.pages import PageHandler
+from warmcell_server.handlers.pages import DocsHandler, OpenapiHandler, PageHandler
 from warmcell_server.handlers.paths import PathHandler
 
 __all__ = ["PAGE", "routes"]
@@ -38,7 +38,9 @@ def routes(base_url: str) -> list[tuple[str, type[web.RequestHandler]]]:
         (rf"{root}/api/v1/runs/([^/]+)/events", AnyEventsHandler),
         (rf"{root}/(api/v1/.*)", ControlHandler),
         (rf"{root}/metrics", MetricsHandler),
-        (rf"{name}/(health|livez|readyz|info|metrics|openapi\.json)", ProbeHandler),
+        (rf"{name}/openapi\.json", OpenapiHandler),
+        (rf"{name}/docs", DocsHandler),
+        (rf"{name}/(health|livez|readyz|info|metrics)", ProbeHandler),
         (rf"{name}/runs", RunsHandler),
         (rf"{name}/runs/([^/]+)", RunHandler),
         (rf"{name}/runs/([^/]+)/events", EventsHandler),

@@ -7,7 +7,7 @@ from typing import Any
 from tornado import web
 
 from warmcell.errors import Unavailable
-from warmcell_server import metrics, openapi, visibility
+from warmcell_server import metrics, visibility
 from warmcell_server.deployment import Deployment
 from warmcell_server.handlers.base import Handler
 from warmcell_server.handlers.guarded import Scope
@@ -69,7 +69,7 @@ class RunHandler(Handler):
 
 
 class ProbeHandler(Handler):
-    """``health``, ``livez``, ``readyz``, ``info``, ``metrics`` and ``openapi.json``."""
+    """``health``, ``livez``, ``readyz``, ``info`` and ``metrics``."""
 
     @property
     def needs(self) -> Scope:
@@ -91,7 +91,6 @@ class ProbeHandler(Handler):
             "health": self._health,
             "info": self._info,
             "metrics": self._metrics,
-            "openapi.json": self._openapi,
         }
         answers[what](deployment)
 
@@ -134,9 +133,6 @@ class ProbeHandler(Handler):
     def _metrics(self, deployment: Deployment) -> None:
         self.set_header("Content-Type", metrics.CONTENT_TYPE)
         self.finish(metrics.render([deployment]))
-
-    def _openapi(self, deployment: Deployment) -> None:
-        self.answer(openapi.document(deployment))
 
 
 def _require_ready(deployment: Deployment) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from warmcell.records import TERMINAL
 from warmcell_server import problems
-from warmcell_server.openapi.schemas import COMPONENT
+from warmcell_server.openapi.messages import messages, reference
 
-__all__ = ["ERRORS", "components", "content", "problem_reference", "reference"]
+__all__ = ["ERRORS", "components", "content", "problem_reference"]
 
 # status: (name of the component, text, headers)
 ERRORS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -28,39 +27,17 @@ ERRORS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 
 _TEXT = {"type": "string"}
-_MAYBE_TEXT = {"type": ["string", "null"]}
-_MOMENT = {"type": ["string", "null"], "format": "date-time"}
-_SECONDS = {"type": ["number", "null"], "exclusiveMinimum": 0}
 
 
 def components(public: bool) -> dict[str, Any]:
     """The components that do not depend on the pipeline."""
     return {
-        "schemas": {
-            "Invocation": _invocation(),
-            "Batch": _batch(),
-            "Result": _result(),
-            "BatchResult": _batch_result(),
-            "Accepted": _accepted(),
-            "BatchAccepted": {
-                "type": "object",
-                "required": ["runs"],
-                "properties": {"runs": {"type": "array", "items": reference("Accepted")}},
-            },
-            "Run": _run(),
-            "Runs": _runs(),
-            "Problem": _problem(),
-        },
+        "schemas": messages(),
         "responses": {name: _error(text, names) for name, text, names in ERRORS.values()},
         "headers": _headers(),
         "parameters": _parameters(),
         "securitySchemes": _security_schemes(public),
     }
-
-
-def reference(schema: str) -> dict[str, str]:
-    """A reference to the component ``schema``."""
-    return {"$ref": COMPONENT + schema}
 
 
 def problem_reference(status: str) -> dict[str, str]:
@@ -104,14 +81,11 @@ def _headers() -> dict[str, Any]:
 
 
 def _parameters() -> dict[str, Any]:
-    def header(name: str, text: str, schema: dict[str, Any], example: str) -> dict[str, Any]:
-        return {
-            "name": name,
-            "in": "header",
-            "description": text,
-            "schema": schema,
-            "example": example,
-        }
+    def header(
+        name: str, text: str, schema: dict[str, Any], example: str | None = None
+    ) -> dict[str, Any]:
+        found = {"name": name, "in": "header", "description": text, "schema": schema}
+        return found if example is None else {**found, "example": example}
 
     return {
         "Prefer": header(
@@ -126,12 +100,11 @@ def _parameters() -> dict[str, Any]:
             "The same request sent again with the same key makes no second run: it gets the first "
             "one's answer, for 24 hours.",
             {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-            "8e03978e-40d5-43e8-bc93-6894a57f9324",
         ),
         "Traceparent": header(
             "traceparent",
-            "W3C Trace Context: recorded with the run and passed on.",
-            {"type": "string", "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"},
+            "W3C Trace Context: recorded with the run and passed on. One that is none is ignored.",
+            _TEXT,
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ),
         "RunId": {
@@ -162,202 +135,5 @@ def _security_schemes(public: bool) -> dict[str, Any]:
             "in": "header",
             "name": "Authorization",
             "description": "The Jupyter server's token or a key, as `token <token>`.",
-        },
-    }
-
-
-# -- bodies ------------------------------------------------------------------------------------
-
-
-def _options() -> dict[str, Any]:
-    """What stands beside ``parameters`` and ``instances``."""
-    return {
-        "run_name": {**_MAYBE_TEXT, "description": "A name for people."},
-        "timeout": {**_SECONDS, "description": "Seconds for the whole; it shortens the limit."},
-        "queue_timeout": {**_SECONDS, "description": "Seconds until it has to have begun."},
-        "run_timeout": {**_SECONDS, "description": "Seconds from its beginning."},
-        "async": {
-            "type": "boolean",
-            "default": False,
-            "description": "Do not wait: the answer is 202 with the run's id.",
-        },
-        "callback_url": {
-            "type": ["string", "null"],
-            "format": "uri",
-            "description": "Gets the run's end, signed as Standard Webhooks says.",
-        },
-        "skip_artifact_materialization": {
-            "type": "boolean",
-            "default": False,
-            "description": "Keep the run without its steps and their outputs.",
-        },
-    }
-
-
-def _invocation() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "description": "One run.",
-        "required": ["parameters"],
-        "additionalProperties": False,
-        "properties": {"parameters": reference("Parameters"), **_options()},
-    }
-
-
-def _batch() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "description": "One run per instance.",
-        "required": ["instances"],
-        "additionalProperties": False,
-        "properties": {
-            "instances": {"type": "array", "minItems": 1, "items": reference("Parameters")},
-            **_options(),
-        },
-    }
-
-
-def _metadata() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": ["run_id"],
-        "properties": {
-            "run_id": _TEXT,
-            "run_name": _MAYBE_TEXT,
-            "deployment": _TEXT,
-            "snapshot": {"type": "integer"},
-            "snapshot_id": _TEXT,
-            "pipeline": _TEXT,
-            "parameters_used": {
-                "type": ["object", "null"],
-                "description": "The parameters with their defaults, as the run got them.",
-            },
-        },
-    }
-
-
-def _result() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": ["success", "outputs", "execution_time", "metadata", "error"],
-        "properties": {
-            "success": {"const": True},
-            "outputs": reference("Outputs"),
-            "execution_time": {"type": "number", "description": "Seconds."},
-            "metadata": _metadata(),
-            "error": {"type": "null"},
-        },
-    }
-
-
-def _batch_result() -> dict[str, Any]:
-    failed = {
-        "type": "object",
-        "required": ["success", "outputs", "metadata", "error"],
-        "properties": {
-            "success": {"const": False},
-            "outputs": {"type": "null"},
-            "metadata": _metadata(),
-            "error": reference("Problem"),
-        },
-    }
-    return {
-        "type": "object",
-        "required": ["success", "results"],
-        "properties": {
-            "success": {"type": "boolean", "description": "Whether all runs succeeded."},
-            "results": {"type": "array", "items": {"oneOf": [reference("Result"), failed]}},
-        },
-    }
-
-
-def _accepted() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "description": "A run that goes on without its caller.",
-        "required": ["run_id", "status", "url"],
-        "properties": {
-            "run_id": _TEXT,
-            "status": _TEXT,
-            "deployment": _TEXT,
-            "url": {"type": "string", "format": "uri"},
-            **_progress(),
-        },
-    }
-
-
-def _progress() -> dict[str, Any]:
-    return {
-        "queued_ahead": {"type": "integer", "description": "Calls before it, while queued."},
-        "eta_s": {"type": ["number", "null"], "description": "Seconds until it may begin."},
-    }
-
-
-def _run() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": ["run_id", "status"],
-        "properties": {
-            "run_id": _TEXT,
-            "run_name": _MAYBE_TEXT,
-            "deployment": _MAYBE_TEXT,
-            "pipeline": _TEXT,
-            "snapshot": {"type": ["integer", "null"]},
-            "trigger": _TEXT,
-            "status": {"enum": ["queued", "running", *sorted(TERMINAL)]},
-            **_progress(),
-            "created_at": _MOMENT,
-            "started_at": _MOMENT,
-            "finished_at": _MOMENT,
-            "duration": {"type": ["number", "null"], "description": "Seconds."},
-            "parameters": {"description": "As the run got them."},
-            "outputs": {"description": "Once it succeeded."},
-            "error": {"type": ["object", "null"]},
-            "traceparent": _MAYBE_TEXT,
-            "steps": {"type": "array", "items": {"type": "object"}},
-            "artifacts": {"type": "array", "items": {"type": "object"}},
-            "logs": {"type": "array", "items": {"type": "object"}},
-            "deliveries": {"type": "array", "items": {"type": "object"}},
-        },
-    }
-
-
-def _runs() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": ["runs", "next"],
-        "properties": {
-            "runs": {"type": "array", "items": reference("Run")},
-            "next": {**_MAYBE_TEXT, "description": "The `before` of the next page."},
-        },
-    }
-
-
-def _problem() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "description": "RFC 9457.",
-        "required": ["type", "title", "status"],
-        "properties": {
-            "type": {**_TEXT, "format": "uri", "description": f"`{problems.PREFIX}…`"},
-            "title": _TEXT,
-            "status": {"type": "integer"},
-            "detail": {**_TEXT, "description": "What was wrong."},
-            "hint": {**_TEXT, "description": "The way out."},
-            "instance": {**_TEXT, "format": "uri-reference"},
-            "run_id": _TEXT,
-            "step": _TEXT,
-            "retry_after": {"type": "number", "description": "Seconds."},
-            "errors": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "pointer": {**_TEXT, "description": "A JSON Pointer into the body."},
-                        "message": _TEXT,
-                        "type": _TEXT,
-                    },
-                },
-            },
         },
     }

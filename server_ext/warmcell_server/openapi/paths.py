@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from warmcell_server.deployment import Deployment
-from warmcell_server.openapi.components import ERRORS, content, problem_reference, reference
+from warmcell_server.openapi.bodies import given, taken
+from warmcell_server.openapi.components import ERRORS, content, problem_reference
+from warmcell_server.openapi.messages import reference
 from warmcell_server.settings import Settings
 
 __all__ = ["ACCESS", "paths", "responses"]
 
 ACCESS = ("401", "403", "404", "503")
 _RUN_ID = "$response.body#/metadata/run_id"
+_ASKING = ("Prefer", "IdempotencyKey", "Traceparent")
 _ACCEPTED_ID = "$response.body#/run_id"
 
 
@@ -22,8 +27,8 @@ def paths(deployment: Deployment, examples: dict[str, Any]) -> dict[str, Any]:
     run_id = [{"$ref": "#/components/parameters/RunId"}]
     opened = {"security": [{}, *SECURITY]} if served.auth == "public" else {}
     return {
-        api + served.invoke_url_path: {"post": {**_invoke(examples), **opened}},
-        api + served.submit_url_path: {"post": {**_submit(examples), **opened}},
+        api + served.invoke_url_path: {"post": {**_invoke(deployment, examples), **opened}},
+        api + served.submit_url_path: {"post": {**_submit(deployment, examples), **opened}},
         "/runs": {"get": _list_runs()},
         "/runs/{run_id}": {
             "parameters": run_id,
@@ -82,18 +87,6 @@ def _links(run_id: str) -> dict[str, Any]:
     }
 
 
-def _body(examples: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"anyOf": [reference("Invocation"), reference("Batch")]},
-                "examples": examples,
-            }
-        },
-    }
-
-
 def _accepted() -> dict[str, Any]:
     headers = ("Location", "Retry-After", "Preference-Applied", "Idempotency-Replayed", "Link")
     return {
@@ -104,21 +97,25 @@ def _accepted() -> dict[str, Any]:
     }
 
 
-def _asking() -> list[dict[str, str]]:
-    names = ("Prefer", "IdempotencyKey", "Traceparent")
-    return [{"$ref": f"#/components/parameters/{name}"} for name in names]
-
-
-def _invoke(examples: dict[str, Any]) -> dict[str, Any]:
+def _call(
+    name: str, summary: str, text: str, deployment: Deployment, examples: Any
+) -> dict[str, Any]:
+    """An operation that makes runs."""
+    taking = taken(msgspec.json.decode(deployment.input_schema))
+    taking["application/json"]["examples"] = examples
+    parameters = [{"$ref": f"#/components/parameters/{part}"} for part in _ASKING]
+    if len(taking) > 1:
+        parameters += [
+            _query("parameter", {"type": "string"}, "What a body that is not JSON is."),
+            _query("output", {"type": "string"}, "What an answer that is not JSON is to be."),
+        ]
     return {
-        "operationId": "invoke",
+        "operationId": name,
         "tags": ["calls"],
-        "summary": "Run the pipeline and wait for its outputs",
-        "description": "`parameters` make one run, `instances` one each. With `async` or "
-        "`Prefer: respond-async` the answer is 202 and the run goes on by itself; with "
-        "`Accept: text/event-stream` it is the events of the run.",
-        "parameters": _asking(),
-        "requestBody": _body(examples),
+        "summary": summary,
+        "description": text,
+        "parameters": parameters,
+        "requestBody": {"required": True, "content": taking},
         "responses": {
             "200": {
                 "description": "The outputs",
@@ -126,7 +123,7 @@ def _invoke(examples: dict[str, Any]) -> dict[str, Any]:
                     "Server-Timing", "Preference-Applied", "Idempotency-Replayed", "X-Run-Id"
                 ),
                 "content": {
-                    **content({"anyOf": [reference("Result"), reference("BatchResult")]}),
+                    **given(msgspec.json.decode(deployment.output_schema)),
                     **content(reference("Event"), "text/event-stream"),
                 },
                 "links": _links(_RUN_ID),
@@ -138,20 +135,27 @@ def _invoke(examples: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _submit(examples: dict[str, Any]) -> dict[str, Any]:
-    errors = [status for status in ERRORS if status not in ("500", "504")]
-    return {
-        "operationId": "submit",
-        "tags": ["calls"],
-        "summary": "Run the pipeline without waiting",
-        "description": "As `invoke` with `async`.",
-        "parameters": _asking(),
-        "requestBody": _body(examples),
-        "responses": {
-            "202": _accepted(),
-            **{error: problem_reference(error) for error in errors},
-        },
-    }
+def _invoke(deployment: Deployment, examples: Any) -> dict[str, Any]:
+    return _call(
+        "invoke",
+        "Run the pipeline and wait for its outputs",
+        "`parameters` make one run, `instances` one each. With `async` or `Prefer: respond-async` "
+        "the answer is 202 and the run goes on by itself; with `Accept: text/event-stream` it is "
+        "the events of the run. A body of another type is a parameter, or several as parts of a "
+        "form; the others come in the query.",
+        deployment,
+        examples,
+    )
+
+
+def _submit(deployment: Deployment, examples: Any) -> dict[str, Any]:
+    return _call(
+        "submit",
+        "Run the pipeline without waiting",
+        "As `invoke` with `async`: 200 comes only with `Prefer: wait=N`.",
+        deployment,
+        examples,
+    )
 
 
 def _callback() -> dict[str, Any]:
@@ -238,7 +242,7 @@ def _events() -> dict[str, Any]:
                 "name": "Last-Event-ID",
                 "in": "header",
                 "description": "Go on after this event.",
-                "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+                "schema": {"type": "string", "pattern": "^[0-9]{0,18}$"},
             },
             _query("after", {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}, "The same."),
             _query(
