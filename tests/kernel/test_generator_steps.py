@@ -16,6 +16,7 @@ from warmcell.ids import new_id
 from warmcell.runner import CancelToken, Execution, execute
 from warmcell.runner.feed import PRESSURE, Feed
 from warmcell.schemas import output_schema
+from warmcell.serving import Serving
 
 WAIT = 20.0
 
@@ -190,7 +191,7 @@ class Host:
         self.events: list[wire.Event] = []
         self.news = threading.Condition()
 
-    def __call__(self, event: wire.Event) -> None:
+    def __call__(self, event: Any) -> None:
         with self.news:
             self.events.append(event)
             self.news.notify_all()
@@ -382,3 +383,20 @@ def test_a_failed_step_says_why() -> None:
         ("joined", "skipped"),
     ]
     assert ends[1]["error"] == {"type": "ValueError", "message": "no", "hint": None}
+
+
+def test_a_run_may_be_watched_before_it_begins() -> None:
+    """Whoever asks for it can be quicker than the thread that runs it; one that is unknown, or has
+    ended, is nothing to watch."""
+    serving, host = Serving(), Host()
+    run = Execution(split, {"text": "a"}, run_id=new_id(), token=CancelToken())
+    serving.watch("unknown", host)
+    serving.watch(run.run_id, host)
+    serving.follow(run, host)
+    execute(split, run.arguments, run_id=run.run_id, execution=run)
+    serving.unfollow(run)
+    assert host.told()[0] == ("words", "running")
+    assert host.told()[-1] == ("joined", "succeeded")
+    count = len(host.events)
+    serving.watch(run.run_id, host)
+    assert len(host.events) == count

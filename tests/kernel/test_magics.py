@@ -106,6 +106,13 @@ class TestDefCells:
         assert cell["f"].is_async
         assert "6" in cell.shown
 
+    def test_a_generator_is_a_step(self, cell: Notebook) -> None:
+        """Its value in a run is what it yielded."""
+        cell("%%step\ndef f(n: int = 2):\n    yield from range(n)")
+        cell("%%pipeline\ndef p():\n    return f(3)")
+        cell("ran = p()")
+        assert cell["ran"].outputs == {"output": [0, 1, 2]}
+
     def test_future_imports_of_the_notebook_hold(self, cell: Notebook) -> None:
         """`from __future__ import annotations` in one cell holds in a step cell, as elsewhere."""
         cell("from __future__ import annotations")
