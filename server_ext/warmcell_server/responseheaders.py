@@ -21,7 +21,7 @@ ALWAYS = {
 # What a script of another origin may read beside the body.
 EXPOSED = (
     "Content-Disposition, Idempotency-Replayed, Location, Preference-Applied, Retry-After, "
-    "Server-Timing, Traceparent, WWW-Authenticate"
+    "Server-Timing, Traceparent, WWW-Authenticate, X-Run-Id"
 )
 _NAMES = {
     "server": "Server",
