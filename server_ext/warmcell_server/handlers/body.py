@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_server.base.handlers import JupyterHandler
 from tornado import iostream, web
@@ -14,7 +14,10 @@ from tornado.httputil import HTTPHeaders
 from warmcell import media
 from warmcell.errors import BadRequest, TooLarge, UnsupportedMedia, WarmcellError
 from warmcell_server.payload import Payload
-from warmcell_server.uploads import Upload, Uploads
+from warmcell_server.uploads import Upload
+
+if TYPE_CHECKING:
+    from warmcell_server.host import Host
 
 __all__ = ["BODY_LIMIT", "UPLOAD_LIMIT", "BodyHandler", "Payload"]
 
@@ -53,8 +56,12 @@ class BodyHandler(JupyterHandler):
         self._failure: WarmcellError | None = None
         self._payload: Payload | None = None
 
-    def answer_error(self, error: WarmcellError | web.HTTPError) -> None:
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        def answer_error(self, error: WarmcellError | web.HTTPError) -> None: ...
+
+        @property
+        def host(self) -> Host: ...
 
     def check_body(self) -> None:
         """Refuse a body by its headers, before it arrives."""
@@ -122,8 +129,8 @@ class BodyHandler(JupyterHandler):
         chunks, self._chunks, self._held = self._chunks, [], 0
         try:
             if self._upload is None:
-                uploads = cast(Uploads, cast(Any, self).host.uploads)
-                self._upload = uploads.create(hashed="Idempotency-Key" in self.request.headers)
+                hashed = "Idempotency-Key" in self.request.headers
+                self._upload = self.host.uploads.create(hashed=hashed)
             await self._upload.write(chunks)
         except WarmcellError as error:
             self._failure = error  # told once the rest has arrived
