@@ -1,4 +1,4 @@
-"""From a call that is not JSON to the arguments of its pipeline."""
+"""From a call, whatever its body is, to the arguments of its pipeline."""
 
 from __future__ import annotations
 

@@ -36,13 +36,11 @@ class GuardedHandler(JupyterHandler):
     Handlers for which this depends on the request override ``needs`` and ``for_all``.
     """
 
-    path_args: list[str] = []  # until Tornado has decoded the path, which may fail
     scope: Scope | None = None
     public = False
     key: Key | None = None  # that the caller came in with
     _varies = False  # whether the answer depends on the origin
     anybody = False  # whether the caller came in without saying who it is
-    path_args: list[str] = []  # until Tornado has decoded them, which may fail
 
     @property
     def user(self) -> str | None:
