@@ -36,6 +36,7 @@ class GuardedHandler(JupyterHandler):
     Handlers for which this depends on the request override ``needs`` and ``for_all``.
     """
 
+    path_args: list[str] = []  # until Tornado has decoded the path, which may fail
     scope: Scope | None = None
     public = False
     key: Key | None = None  # that the caller came in with
@@ -114,12 +115,12 @@ class GuardedHandler(JupyterHandler):
         Jupyter's users, as Jupyter does."""
         origin = self.request.headers.get("Origin")
         named = self.named
-        if named is not None and named.served.cors.allow_origins:
+        cors = named.served.cors if named is not None else None
+        if cors is not None and cors.allow_origins:
             self._varies = True
-            self._allow_origin(
-                responseheaders.allowed_origin(named.served.cors, origin, self._method_asked())
-            )
-            if self._credentials_allowed(origin):
+            allowed = responseheaders.allowed_origin(cors, origin, self._method_asked())
+            self._allow_origin(allowed)
+            if allowed is not None and self._credentials_allowed(origin):
                 self.set_header("Access-Control-Allow-Credentials", "true")
         elif origin == "null" and self._comes_from_page():
             self._allow_origin(origin)
