@@ -83,6 +83,25 @@ def test_quickstart(execute: Callable[..., Executed]) -> None:
     assert "'malignant': True" in done.text("redeploy")
 
 
+def test_serving(execute: Callable[..., Executed]) -> None:
+    """What the notebook on serving promises, cell by cell."""
+    done = execute("serving.ipynb", {})
+    assert "'letters': 8" in done.text("submit")
+    assert "cancelled" in done.text("cancel")
+    assert done.text("stream").split()[:3] == ["whether", "tis", "nobler"]
+    assert "[7, 3, 6]" in done.text("stream")
+    assert "'word': 'mind'" in done.text("async")
+    assert "ParameterError('/parameters/text" in done.text("batch")
+    assert "6 runs were taken" in done.text("full")
+    assert "True" in done.text("key")
+    assert "401" in done.text("revoke")
+    assert "troubles,8" in done.text("csv")
+    assert "200 observed" in done.text("middleware")
+    assert "400 Please do not shout." in done.text("middleware")
+    assert "{'word': 'perchance', 'letters': 18}" in done.text("call-endpoint")
+    assert "key:tables" in done.text("history")
+
+
 def test_weather_agent_without_a_key(execute: Callable[..., Executed]) -> None:
     """Without a key the agent says that rules wrote the advice, and refuses what does not fit."""
     done = execute("weather_agent.ipynb", {})
