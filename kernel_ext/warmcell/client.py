@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from warmcell.calling import Request
 from warmcell.deployment import Deployment
 from warmcell.discovery import discover
 from warmcell.errors import UsageError
@@ -57,28 +58,44 @@ class Client:
     """Reads the history and works with deployments.
 
     Args:
-        url: address of the Jupyter server or of its ``…/warmcell/``; else ``WARMCELL_URL``; else
-            the link of this kernel; else the running server that has Warmcell.
+        url: address of the Jupyter server, of its ``…/warmcell/`` or of one deployment; else
+            ``WARMCELL_URL``; else the link of this kernel; else the running server that has
+            Warmcell.
         token: its token; else ``WARMCELL_TOKEN``.
+        key: an API key of a deployment (``wck_…``), which opens that one and nothing else; else
+            ``WARMCELL_KEY``.
     """
 
-    def __init__(self, url: str | None = None, token: str | None = None) -> None:
+    def __init__(
+        self, url: str | None = None, token: str | None = None, *, key: str | None = None
+    ) -> None:
         url = url or os.environ.get("WARMCELL_URL")
         token = token or os.environ.get("WARMCELL_TOKEN")
-        self._transport: Transport | None = None
+        key = key or os.environ.get("WARMCELL_KEY")
+        self._transport: Transport
         if url:
-            self._transport = Http(url, token)
-        elif not _in_kernel():
+            self._transport = Http(url, token, key)
+        elif key:
+            raise UsageError(
+                "A key says nothing of where its deployment is.",
+                hint="Pass Client(url=..., key=...), or set WARMCELL_URL.",
+            )
+        elif _in_kernel():
+            from warmcell.linked import Linked
+
+            self._transport = Linked()
+        else:
             self._transport = discover(token)
+
+    @property
+    def url(self) -> str:
+        """Address of the host; ends in ``/warmcell/``."""
+        return self._transport.url
 
     def _call(
         self, method: str, path: str, body: object | None = None, *, timeout: float = 30.0
     ) -> Any:
-        if self._transport is not None:
-            return self._transport.control(method, path, body, timeout=timeout)
-        from warmcell.link import control
-
-        return control(method, path, body, timeout=timeout)
+        return self._transport.control(method, path, body, timeout=timeout)
 
     # -- runs ----------------------------------------------------------------------------------
 
@@ -98,7 +115,10 @@ class Client:
                     hint=close_match(name, _FILTERS) or f"Filters: {', '.join(_FILTERS)}.",
                 )
         given = {k: _text(v) for k, v in {"limit": limit, **filters}.items() if v is not None}
-        answer = self._call("GET", f"api/v1/runs?{urlencode(given)}")
+        path = "api/v1/runs"
+        if self._keyed:  # which opens the runs of its deployment only
+            path = f"{quote(given.pop('deployment', '') or self._named(None), safe='')}/runs"
+        answer = self._call("GET", f"{path}?{urlencode(given)}")
         return [Run.from_json(run) for run in answer["runs"]]
 
     def get_run(self, run_id: str) -> Run:
@@ -106,14 +126,18 @@ class Client:
         :class:`~warmcell.errors.NotFound`."""
         from warmcell.runs import Run
 
-        return Run.from_json(self._call("GET", f"api/v1/runs/{quote(run_id, safe='')}"))
+        return Run.from_json(self._call("GET", self._run_path(run_id)))
 
     def cancel_run(self, run_id: str) -> None:
         """Cancel a run. Raises :class:`~warmcell.errors.Conflict` if it has ended."""
-        self._call("DELETE", f"api/v1/runs/{quote(run_id, safe='')}")
+        self._call("DELETE", self._run_path(run_id))
+
+    get_pipeline_run = get_run
+    list_pipeline_runs = list_runs
 
     def sql(self, query: str, *, limit: int = 10_000) -> Table:
-        """Run one SELECT over the views runs, steps, artifacts, logs, snapshots, deployments.
+        """Run one SELECT over the views runs, steps, artifacts, logs, snapshots, deployments,
+        deliveries and audit.
 
         Raises :class:`~warmcell.errors.QueryError`.
         """
@@ -121,68 +145,83 @@ class Client:
 
     # -- deployments ---------------------------------------------------------------------------
 
-    def list_deployments(self) -> list[Deployment]:
-        """Return what is deployed in this store, also by other notebooks."""
-        return [self._deployment(d) for d in self._call("GET", "api/v1/deployments")["deployments"]]
+    def list_deployments(self, pipeline: str | None = None) -> list[Deployment]:
+        """Return what is deployed in this store, also by other notebooks; of one pipeline only,
+        where it is given."""
+        query = f"?{urlencode({'pipeline': pipeline})}" if pipeline else ""
+        found = self._call("GET", f"api/v1/deployments{query}")["deployments"]
+        return [Deployment(described, self._transport) for described in found]
 
-    def get_deployment(self, name: str) -> Deployment:
-        """Return one deployment. Raises :class:`~warmcell.errors.NotFound`."""
-        return self._deployment(self._call("GET", f"api/v1/deployments/{quote(name, safe='')}"))
+    def get_deployment(self, name: str | None = None) -> Deployment:
+        """Return one deployment; without a name the one that the client's URL names.
+
+        With a key nothing is asked before the deployment is called. Raises
+        :class:`~warmcell.errors.NotFound`.
+        """
+        name = self._named(name)
+        if self._keyed:
+            return self._deployment(name)
+        described = self._call("GET", f"api/v1/deployments/{quote(name, safe='')}")
+        return Deployment(described, self._transport)
 
     def invoke(self, name: str, /, **parameters: Any) -> dict[str, Any]:
-        """Call a deployment and return its outputs by name.
+        """Call a deployment and return its outputs by name; see
+        :meth:`~warmcell.deployment.Deployment.invoke`."""
+        return self._deployment(name).invoke(**parameters)
 
-        Raises :class:`~warmcell.errors.ParameterError`, :class:`~warmcell.errors.RunError` and
-        its kinds, :class:`~warmcell.errors.Unavailable`, :class:`~warmcell.errors.NotFound`.
-        """
-        return _invoke(self._call, name, parameters)
+    async def ainvoke(self, name: str, /, **parameters: Any) -> dict[str, Any]:
+        """:meth:`invoke` for an event loop."""
+        return await self._deployment(name).ainvoke(**parameters)
+
+    def send(self, request: Request) -> Any:
+        """Send a request as it is and return the whole answer."""
+        return self._transport.control(
+            request.method,
+            request.path,
+            request.body,
+            headers=request.headers,
+            timeout=request.timeout,
+        )
+
+    def get_deployment_logs(
+        self, name: str, *, follow: bool = False, tail: int | None = None
+    ) -> Iterator[str]:
+        """Yield what the runs of a deployment wrote, piece by piece, the oldest first: the last
+        ``tail`` of them, a thousand by default. With ``follow`` it goes on as runs end."""
+        from warmcell.logs import logs_of
+
+        for line in logs_of(self, name, follow=follow, tail=tail):
+            yield line.text
 
     def delete_deployment(self, name: str) -> None:
         """Stop serving: calls answer 404 from now on, its runs stay in the history."""
         self._call("DELETE", f"api/v1/deployments/{quote(name, safe='')}")
 
-    def _deployment(self, described: Mapping[str, Any]) -> Deployment:
-        return _Served(described, self._call)
+    # -- inside --------------------------------------------------------------------------------
+
+    @property
+    def _keyed(self) -> bool:
+        return bool(getattr(self._transport, "keyed", False))
+
+    def _named(self, name: str | None) -> str:
+        found = name or getattr(self._transport, "deployment", None)
+        if not found:
+            raise UsageError(
+                "Which deployment is meant?", hint="Name it, or give its own URL to the client."
+            )
+        return str(found)
+
+    def _deployment(self, name: str) -> Deployment:
+        """A deployment of which nothing is asked before it is called."""
+        described = {"name": name, "url": f"{self.url}{quote(name, safe='')}/"}
+        return Deployment(described, self._transport)
+
+    def _run_path(self, run_id: str) -> str:
+        prefix = f"{quote(self._named(None), safe='')}/runs" if self._keyed else "api/v1/runs"
+        return f"{prefix}/{quote(run_id, safe='')}"
 
     def __repr__(self) -> str:
-        return f"<warmcell client of {self._transport.url if self._transport else 'this kernel'}>"
-
-
-class _Served(Deployment):
-    """A deployment that is reached the way its client is."""
-
-    def __init__(self, described: Mapping[str, Any], call: Callable[..., Any]) -> None:
-        super().__init__(described)
-        self._call = call
-        self._path = f"api/v1/deployments/{quote(self.name, safe='')}"
-
-    def refresh(self) -> Deployment:
-        self._described = self._call("GET", self._path)
-        return self
-
-    def invoke(self, **parameters: Any) -> dict[str, Any]:
-        return _invoke(self._call, self.name, parameters)
-
-    def undeploy(self) -> None:
-        self._described |= self._call("DELETE", self._path) or {"state": "removed"}
-
-    delete = undeploy
-
-    def rollback(self, to: int | None = None) -> Deployment:
-        self._described = self._call("POST", f"{self._path}/rollback", {"to": to})
-        return self
-
-
-_INVOKE_SECONDS = 3600.0
-
-
-def _invoke(call: Callable[..., Any], name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    from warmcell.schemas import encode_parameters
-
-    body = {"parameters": encode_parameters(parameters)}
-    answer = call("POST", f"{quote(name, safe='')}/invoke", body, timeout=_INVOKE_SECONDS)
-    outputs: dict[str, Any] = answer["outputs"]
-    return outputs
+        return f"<warmcell client of {self.url if self._transport.web else 'this kernel'}>"
 
 
 def _in_kernel() -> bool:

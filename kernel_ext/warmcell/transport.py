@@ -133,7 +133,7 @@ class Http:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise self._silent(error, timeout) from error
-        if response.will_close:
+        if response.will_close or response.status >= 400:  # who refuses may also hang up
             connection.close()
         else:
             self._idle.append(connection)
@@ -202,20 +202,27 @@ class Http:
         timeout: float,
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         data, sent = self.prepare(body, headers)
-        connection = self._connection(timeout)
         target = self._parts.path + path
         if self._proxy is not None and self._parts.scheme == "http":
             target = self.url + path
             sent |= self._proxy[2]
-        try:
-            connection.request(method, target, data, sent)
-            return connection, connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            raise self._silent(error, timeout) from error
-        except BaseException:
-            connection.close()
-            raise
+        again = method != "POST" or "Idempotency-Key" in sent  # to do twice is to do once
+        while True:
+            connection = self._connection(timeout)
+            kept = connection.sock is not None
+            try:
+                connection.request(method, target, data, sent)
+                return connection, connection.getresponse()
+            except (ConnectionError, http.client.HTTPException) as error:
+                connection.close()
+                if not (kept and again):  # else the server closed it in the same moment
+                    raise self._silent(error, timeout) from error
+            except OSError as error:
+                connection.close()
+                raise self._silent(error, timeout) from error
+            except BaseException:
+                connection.close()
+                raise
 
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
         """A connection that is open still, or a new one."""

@@ -97,7 +97,13 @@ class BodyHandler(JupyterHandler):
         """Answer at once, then take in and drop the body, as far as that is bearable."""
         headers = self.request.headers
         length = _length(headers)
-        if (length == 0 and "Transfer-Encoding" not in headers) or "Expect" in headers:
+        if "Expect" in headers:
+            raise error
+        if length == 0 and "Transfer-Encoding" not in headers:
+            # An answer from before Tornado is through with the request ends the connection.
+            cast(Any, self)._prepared_future.set_result(None)
+            with contextlib.suppress(iostream.StreamClosedError):
+                await self.request._body_future
             raise error
         connection = cast(Any, self.request.connection)
         connection.set_max_body_size(max(length, DRAIN_BYTES))

@@ -1,0 +1,1 @@
+"""Deployments under the module paths that ZenML has them."""
