@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import msgspec
 
 from warmcell import wire
 from warmcell.errors import StoreFull
-from warmcell.ids import now
+from warmcell.ids import now, rfc3339
 from warmcell.records import ErrorInfo, RunEntry, RunRecord, Status
 from warmcell_server.calls import Pending, Waiting
 from warmcell_server.store import Store
 from warmcell_server.tracing import derive
 
 __all__ = ["CallRecords"]
+
+_SHOWN = (
+    "run_id", "run_name", "pipeline", "deployment", "snapshot", "trigger", "status", "created_at",
+    "started_at", "finished_at", "parameters", "outputs", "error", "notebook", "user",
+    "traceparent",
+)  # fmt: skip
 
 log = logging.getLogger("warmcell.dispatcher")
 _encode = msgspec.json.Encoder().encode
@@ -68,6 +75,18 @@ class CallRecords:
         record = self._record(call, status)
         record.finished_at, record.error = now(), error
         self._append(record)
+
+    def live(self, call: Waiting) -> dict[str, Any]:
+        """A call in flight, in the form in which the store describes a run."""
+        record = self._record(call, "queued" if call.pending is None else "running")
+        found: dict[str, Any] = {name: getattr(record, name) for name in _SHOWN}
+        found["created_at"] = rfc3339(call.created_at)
+        if call.pending is not None:
+            found["started_at"] = rfc3339(call.pending.sent_at)
+            found["snapshot"] = call.pending.binding.snapshot
+        return {
+            **found, "duration": None, "steps": [], "artifacts": [], "logs": [], "deliveries": []
+        }  # fmt: skip
 
     def _record(self, call: Waiting, status: Status) -> RunRecord:
         """What is stored of a call. Raw parameters are not where the signature has a secret, nor

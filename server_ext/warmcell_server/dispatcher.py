@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmcell import wire
 from warmcell.errors import Conflict, NotFound, ParameterError, QueueFull, StoreFull, Unavailable
-from warmcell.ids import new_id, now, rfc3339
+from warmcell.ids import new_id, now
 from warmcell.records import TERMINAL, ErrorInfo, Status
 from warmcell_server import tracing
 from warmcell_server.batch import BatchRuns
@@ -366,26 +366,14 @@ class Dispatcher:
         return self._calls.get(run_id)
 
     def progress(self, run_id: str) -> dict[str, Any] | None:
-        """Where a call in flight is: ``status``, times, and for a queued one ``queued_ahead`` and
-        ``eta_s``, the seconds until it is expected to start; None once it has ended."""
+        """A call in flight as the store will describe its run, and of a queued one
+        ``queued_ahead`` and ``eta_s``, the seconds until it is expected to start; None once it has
+        ended."""
         call = self._calls.get(run_id)
         if call is None:
             return None
-        found: dict[str, Any] = {
-            "run_id": run_id,
-            "run_name": call.wanted.run_name,
-            "status": "queued" if call.pending is None else "running",
-            "deployment": call.deployment.name,
-            "pipeline": call.deployment.pipeline,
-            "snapshot": call.deployment.snapshot,
-            "user": call.user,
-            "created_at": rfc3339(call.created_at),
-            "started_at": None,
-        }
-        if call.pending is not None:
-            found["started_at"] = rfc3339(call.pending.sent_at)
-            found["snapshot"] = call.pending.binding.snapshot
-        else:
+        found = self._records.live(call)
+        if call.pending is None:
             ahead = call.deployment.queue.index(call)
             found["queued_ahead"] = ahead
             found["eta_s"] = round(call.deployment.eta(ahead, self._places(call.deployment)), 3)

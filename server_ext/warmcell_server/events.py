@@ -203,17 +203,19 @@ class Events:
 
     def _forget(self) -> None:
         """Let go of the runs that ended long ago, and of more where there are too many."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         oldest = now() - int(KEEP_SECONDS * 1_000_000)
         while self._ended:
             run_id, ring = next(iter(self._ended.items()))
             full = len(self._ended) > MOST_ENDED or self._ended_bytes > MOST_ENDED_BYTES
             if ring.ended > oldest and not full:
-                seconds = (ring.ended - oldest) / 1_000_000
-                loop = asyncio.get_running_loop()
-                self._timer = loop.call_later(max(1.0, seconds), self._forget)
+                if self._timer is None:
+                    seconds = (ring.ended - oldest) / 1_000_000
+                    loop = asyncio.get_running_loop()
+                    self._timer = loop.call_later(max(1.0, seconds), self._forget_more)
                 return
             del self._ended[run_id], self._rings[run_id]
             self._ended_bytes -= ring.size
+
+    def _forget_more(self) -> None:
+        self._timer = None
+        self._forget()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from warmcell.errors import Conflict, NotFound, UsageError
-from warmcell.records import TERMINAL
 from warmcell_server.dispatcher import conflict_if_ended
 from warmcell_server.invocation import wait_of
 from warmcell_server.operation import Call, Result, Routes, decode
@@ -68,24 +67,17 @@ async def _run(host: Host, call: Call) -> Result:
 async def show_run(
     host: Host, run_id: str, deployment: str | None = None, wait: float = 0.0
 ) -> dict[str, Any]:
-    """One run with its parts; of a call in flight also where it is, which only the dispatcher
-    knows. With ``wait`` (seconds) its end is awaited first, for so long.
+    """One run with its parts; of a call in flight where it is, which only the dispatcher knows,
+    without a look into the store: runs are polled. With ``wait`` (seconds) its end is awaited
+    first, for so long.
 
     Raises NotFound, also for a run of another deployment than the one named.
     """
     if wait and (call := host.dispatcher.live(run_id)) is not None:
         await asyncio.wait([call.future], timeout=wait)
-    live = host.dispatcher.progress(run_id)
-    run: dict[str, Any]
-    try:
+    run = host.dispatcher.progress(run_id)
+    if run is None:
         run = await asyncio.wrap_future(host.store.get_run(run_id))
-    except NotFound:
-        if live is None:
-            raise
-        run = {"parameters": None, "outputs": None, "error": None, "finished_at": None,
-               "duration": None, "steps": [], "artifacts": [], "logs": []}  # fmt: skip
-    if live is not None and run.get("status") not in TERMINAL:
-        run.update(live)
     if deployment is not None and run["deployment"] != deployment:
         raise NotFound(f"Deployment '{deployment}' has no run '{run_id}'.")
     return run
