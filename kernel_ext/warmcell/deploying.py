@@ -76,6 +76,9 @@ def deploy(
     pipeline.check()
     parameter_model(pipeline.function, pipeline.name, where=pipeline.source.place)
     captured = roots(pipeline, wanted)
+    site, remarks = _publish(wanted)
+    if site is not None:
+        captured["site"] = site
     taken = take({"pipeline": pipeline, **captured}, copy=copy, extra=capture)
     live = cast("Pipeline", taken.live["pipeline"])
     parameters = parameter_model(live.function, live.name, where=pipeline.source.place)
@@ -94,7 +97,7 @@ def deploy(
         output_schema=_raw(output_schema(live.outputs, pipeline.name)),
         steps=[step.name for step in live.steps],
         source=msgspec.json.encode(_sources(pipeline, captured)).decode(),
-        notes=list(taken.notes),
+        notes=[*taken.notes, *remarks],
         held=_raw(
             [
                 {
@@ -108,11 +111,12 @@ def deploy(
                 for h in taken.held
             ]
         ),
-        settings=for_host(wanted),
+        settings=for_host(wanted) | ({"site": site} if site is not None else {}),
         notebook=notebook(),
         overtake=overtake,
         endpoints=[served.spec() for served in around.endpoints] if around is not None else [],
         middleware=bool(around is not None and around.layers),
+        site=site,
     )
     try:
         deployed = here.announce(body)
@@ -132,6 +136,15 @@ def _name(pipeline: Pipeline, name: str | None) -> str:
     if not isinstance(name, str):
         raise InvalidName(f"A deployment's name is text, not {type(name).__name__}.")
     return name
+
+
+def _publish(settings: DeploymentSettings) -> tuple[str | None, list[str]]:
+    """Copy the deployment's own front end into the store; None where it has none."""
+    if settings.dashboard_files_path is None:
+        return None, []
+    from warmcell.site import publish
+
+    return publish(settings.dashboard_files_path, Path(kernel().link().status.blobs))
 
 
 def _surround(pipeline: Pipeline, live: Mapping[str, Any]) -> Around:

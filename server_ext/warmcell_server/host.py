@@ -14,6 +14,7 @@ from warmcell.errors import StoreFull
 from warmcell.ids import new_id, now
 from warmcell.records import DeploymentEntry
 from warmcell_server.api import Api
+from warmcell_server.dashboards import Dashboards
 from warmcell_server.deployments import Deployments
 from warmcell_server.dispatcher import Dispatcher
 from warmcell_server.endpoints import EndpointCalls
@@ -58,6 +59,7 @@ class Host:
         self.deployments: Deployments
         self.dispatcher: Dispatcher
         self.endpoints: EndpointCalls
+        self.dashboards: Dashboards
         self.api: Api
         self.link: LinkServer
         self.housekeeping: Housekeeping
@@ -93,6 +95,7 @@ class Host:
             self.store, self.deployments, self.host_id, hub=self.hub, webhooks=self.webhooks
         )
         self.endpoints = EndpointCalls(self.deployments)
+        self.dashboards = Dashboards(Path(self.store.blobs))
         self.api = Api(self)
         await self.refresh()
         since = now() - LIFETIME

@@ -19,6 +19,7 @@ from warmcell.errors import NotFound, Unavailable
 from warmcell_server.deployments import RESERVED
 from warmcell_server.handlers.base import Handler
 from warmcell_server.handlers.endpoint import EndpointHandler
+from warmcell_server.handlers.site import FILES, AssetHandler, SiteHandler
 from warmcell_server.problems import MethodNotAllowed
 from warmcell_server.settings import Settings
 
@@ -81,7 +82,8 @@ def _target(application: web.Application, request: HTTPServerRequest) -> _Target
     if host is None or not request.path.startswith(host.base_path):
         return _Target(PathHandler, ())
     name, _, rest = request.path.removeprefix(host.base_path).partition("/")
-    deployment = host.deployments.find(unquote(name))
+    name = unquote(name)
+    deployment = host.deployments.find(name)
     if deployment is None:
         return _fixed()[""](name) if not rest else _Target(PathHandler, ())
     method = request.method or ""
@@ -89,10 +91,14 @@ def _target(application: web.Application, request: HTTPServerRequest) -> _Target
         method = request.headers.get("Access-Control-Request-Method", "GET")
     if method == "HEAD":
         method = "GET"
-    return _configured(deployment, name, method, rest)
+    if rest.startswith(f"{FILES}/"):
+        _, word, file = [*rest.split("/", 2), ""][:3]
+        return _Target(AssetHandler, (name, unquote(word), unquote(file)))
+    people = "text/html" in request.headers.get("Accept", "")
+    return _configured(deployment, name, method, rest, people)
 
 
-def _configured(deployment: Deployment, name: str, method: str, rest: str) -> _Target:
+def _configured(deployment: Deployment, name: str, method: str, rest: str, people: bool) -> _Target:
     path = "/" + rest
     found = _paths(deployment.served).get(path)
     if found is not None and found[1] == method:
@@ -103,6 +109,8 @@ def _configured(deployment: Deployment, name: str, method: str, rest: str) -> _T
     allowed = [e.method for e in deployment.endpoints if _values(e.path, path) is not None]
     if found is not None:
         allowed.append(found[1])
+    if deployment.site is not None and method == "GET" and (people or not allowed):
+        return _Target(SiteHandler, (name, unquote(rest)))
     if not rest:
         return _fixed()[""](name)
     return _Target(PathHandler, (), {"allowed": allowed})

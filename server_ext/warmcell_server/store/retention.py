@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ __all__ = ["prune", "usage"]
 GRACE = 3600.0  # seconds: a blob is written before the record that refers to it
 _DAY = 86_400_000_000
 _DIGEST = re.compile(r"[0-9a-f]{32}")
+_SITE = re.compile(r'"site":\s*"([0-9a-f]{32})"')
 _ENDED = "status NOT IN ('queued', 'running')"
 
 # What a run takes, in bytes of text; DuckDB's compressed blocks are not known per run.
@@ -126,6 +128,10 @@ def _sweep(connection: DuckDBPyConnection, blobs: Path) -> tuple[int, int]:
     ).fetchall():
         # Whatever the manifest's form, a digest in it is a reference.
         kept.update(_DIGEST.findall(manifest))
+    for site in _sites(connection):
+        kept.add(site)
+        with contextlib.suppress(OSError):  # a manifest that is lost keeps nothing
+            kept.update(_DIGEST.findall((blobs / site).read_text(errors="replace")))
     count = freed = 0
     young = time.time() - GRACE
     for path, size, changed in _blobs(blobs):
@@ -135,6 +141,15 @@ def _sweep(connection: DuckDBPyConnection, blobs: Path) -> tuple[int, int]:
         path.unlink(missing_ok=True)
         count, freed = count + 1, freed + size
     return count, freed
+
+
+def _sites(connection: DuckDBPyConnection) -> set[str]:
+    """Return the digests of the manifests of front ends that snapshots and deployments have."""
+    rows = connection.execute(
+        "SELECT settings FROM data.snapshots WHERE settings IS NOT NULL "
+        "UNION ALL SELECT settings FROM data.deployments WHERE settings IS NOT NULL"
+    ).fetchall()
+    return {digest for (settings,) in rows for digest in _SITE.findall(settings)}
 
 
 def _blobs(folder: Path) -> list[tuple[Path, int, float]]:

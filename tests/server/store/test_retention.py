@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.server.store.builders import WAIT, detail, entry, raw, run, snapshot
 from warmcell.ids import now
-from warmcell.records import ArtifactRecord, RunDetail, SnapshotEntry
+from warmcell.records import ArtifactRecord, AuditEntry, AuditRecord, RunDetail, SnapshotEntry
 from warmcell_server.store import Store
 
 DAY = 86_400_000_000
@@ -63,6 +63,29 @@ def test_blobs_that_nothing_refers_to_go(store: Store) -> None:
     store.prune(max_age_days=0).result(WAIT)
     assert not paths[0].exists()
     assert paths[1].exists()
+
+
+def test_front_ends_of_snapshots_stay(store: Store) -> None:
+    """The manifest of a front end and the files that it names, as long as a snapshot has it."""
+    site, file, lost, other = [blob(store, digest) for digest in DIGESTS]
+    site.write_text(f'{{"files":{{"index.html":["{DIGESTS[1]}",1000,"text/html"]}}}}')
+    os.utime(site, (0, 0))
+    lost.unlink()
+    for name, digest in (("a", DIGESTS[0]), ("b", DIGESTS[2])):
+        store.add_snapshot(snapshot(name, settings=raw({"site": digest}))).result(WAIT)
+    store.prune().result(WAIT)
+    assert [path.exists() for path in (site, file, other)] == [True, True, False]
+
+
+def test_the_audit_goes_by_age(store: Store) -> None:
+    """Not by bytes: who could do what is asked long after."""
+    for age in (10 * DAY, 0):
+        store.append(AuditEntry(AuditRecord(now() - age, "key.created", "ada")))
+    count = "SELECT count(*) FROM audit"
+    store.prune(max_bytes=0).result(WAIT)
+    assert store.sql(count).result(WAIT).rows == [[2]]
+    store.prune(max_age_days=5).result(WAIT)
+    assert store.sql(count).result(WAIT).rows == [[1]]
 
 
 def test_files_that_are_no_blobs_are_left_alone(store: Store) -> None:
