@@ -129,7 +129,7 @@ def _enter_by_key(handler: Handler, text: str) -> None:
         )
     if scope != "any" and scope not in key.scopes:
         raise Forbidden(
-            f"The key '{key.name}' has not the scope '{scope}'.",
+            f"The key '{key.name}' lacks the scope '{scope}'.",
             hint=f"Make one that has it: deployment.create_key(name, scopes=['{scope}']).",
         )
     handler.key = key
