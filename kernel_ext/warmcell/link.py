@@ -23,7 +23,7 @@ from warmcell import wire
 from warmcell.connection import Connection, LinkStatus, connect
 from warmcell.errors import LinkError, StoreFull, WarmcellError, error_from_problem
 from warmcell.records import RunDetail, RunRecord
-from warmcell.serving import Serving
+from warmcell.serving import Binding, Serving
 
 if TYPE_CHECKING:
     from warmcell.runner.execution import Execution
@@ -193,6 +193,11 @@ class Kernel:
     def served(self) -> list[str]:
         """Names of the deployments that this kernel serves."""
         return [name for name, body in list(self._announced.items()) if body.key in self.serving]
+
+    def binding(self, name: str) -> Binding | None:
+        """What this kernel deployed last under ``name``, while it holds that."""
+        body = self._announced.get(name)
+        return self.serving.find(body.key) if body is not None else None
 
     def recorder(self) -> LinkRecorder:
         """Return a recorder for runs that this kernel starts. Raises LinkError without a host."""

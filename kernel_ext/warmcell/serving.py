@@ -108,6 +108,10 @@ class Serving:
         """Hold a binding until it is dropped."""
         self._bindings[binding.key] = binding
 
+    def find(self, key: str) -> Binding | None:
+        """Return the binding ``key`` while it is held."""
+        return self._bindings.get(key)
+
     def predicted(self, key: str) -> float:
         """How long a call of binding ``key`` is expected to take, in seconds."""
         binding = self._bindings.get(key)

@@ -11,6 +11,7 @@ from warmcell.errors import WarmcellError
 from warmcell.ids import now
 from warmcell.link import control, status
 from warmcell_widgets import formatting as fmt
+from warmcell_widgets import settings
 from warmcell_widgets.assets import script
 from warmcell_widgets.bridge import HostView, problem
 from warmcell_widgets.deployments import deployment_body, deployments_text
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
 
 class DeployWidget(HostView):
-    """A name field and a Deploy button for ``pipeline``, and its deployments, live.
+    """A name field and a Deploy button for ``pipeline``, settings, and its deployments, live.
 
-    Only deploying needs the kernel; undeploy and rollback go to the host by HTTP where they can.
+    Only deploying needs the kernel; undeploy, rollback and keys go to the host by HTTP where they
+    can.
     A click deploys what the pipeline's name means *then*, so that the button of an earlier output
     does not bring back an older definition.
     """
@@ -33,6 +35,7 @@ class DeployWidget(HostView):
     _pipeline = traitlets.Unicode().tag(sync=True)
     _name = traitlets.Unicode().tag(sync=True)
     _url = traitlets.Unicode().tag(sync=True)
+    _settings = traitlets.Dict().tag(sync=True)  # the pipeline's own, when the view was made
 
     def __init__(self, pipeline: Pipeline, name: str | None = None) -> None:
         control("GET", "api/v1/status")  # connects
@@ -41,6 +44,7 @@ class DeployWidget(HostView):
             _pipeline=pipeline.name,
             _name=name or default_name(pipeline.name),
             _url=status().url,
+            _settings=settings.own(pipeline),
         )
 
     @property
@@ -51,26 +55,42 @@ class DeployWidget(HostView):
         return found if type(found) is type(self._target) else self._target
 
     def _handle(self, message: dict[str, Any]) -> None:
-        if message.get("kind") != "warmcell-deploy":
-            return
-        identifier = message.get("id")
+        name = str(message.get("name"))
+        if message.get("kind") == "warmcell-settings":
+            self._tell_settings(name)
+        elif message.get("kind") == "warmcell-deploy":
+            self._deploy(message.get("id"), name, message.get("settings") or {})
+            self.refresh_static()
+
+    def _tell_settings(self, name: str) -> None:
+        """Send what a click on Deploy would set."""
+        try:
+            planned = settings.planned(self.pipeline, name)
+        except WarmcellError:
+            return  # the form goes on showing what it has
+        self.send({"kind": "warmcell-settings", "name": name, "settings": planned})
+
+    def _deploy(self, identifier: object, name: str, changes: dict[str, Any]) -> None:
         self.send({"kind": "warmcell-deploying", "id": identifier})
         answer: dict[str, Any] = {"kind": "warmcell-deployed", "id": identifier}
         try:
-            made = self.pipeline.deploy(str(message.get("name")))
+            pipeline = self.pipeline
+            made = pipeline.deploy(name, settings=settings.given(pipeline, name, changes))
             answer["deployment"] = {
                 "name": made.name,
                 "snapshot": made.snapshot,
                 "url": made.url,
                 "notes": made.notes,
             }
+            answer["settings"] = settings.planned(pipeline, name)
         except BaseException as error:  # the outermost edge: on_init is the user's code
             answer["problem"] = problem(error)
+            if isinstance(error, settings.Misfit):
+                answer["problem"]["fields"] = error.fields
             if not isinstance(error, Exception):
                 raise
         finally:
             self.send(answer)
-        self.refresh_static()
 
     def _deployed(self) -> list[dict[str, Any]]:
         found = control("GET", "api/v1/deployments")["deployments"]

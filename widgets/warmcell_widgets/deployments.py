@@ -27,13 +27,11 @@ def deployment_body(deployment: Json, *, as_of: object = None) -> str:
         f'<span class="wc-dim">snapshot {text(deployment.get("snapshot"))} of '
         f"{text(deployment.get('pipeline'))}</span>{when}</div>"
     ]
-    if deployment.get("reason"):
-        parts.append(
-            f'<div class="wc-part"><div class="wc-note">{text(deployment["reason"])}</div></div>'
-        )
+    for note in _troubles(deployment):
+        parts.append(f'<div class="wc-part"><div class="wc-note">{text(note)}</div></div>')
     if url:
         parts.append(
-            f'<div class="wc-part"><p class="wc-label">call it</p>'
+            f'<div class="wc-part"><p class="wc-label">call it{links_html(deployment)}</p>'
             f'<pre class="wc-text">{text(curl_line(deployment))}</pre></div>'
         )
     notes = deployment.get("notes") or ()
@@ -48,8 +46,7 @@ def deployment_text(deployment: Json) -> str:
         f"{fmt.mark(deployment.get('state'))} {deployment.get('name')} · snapshot "
         f"{deployment.get('snapshot')} of {deployment.get('pipeline')} · {deployment.get('state')}"
     ]
-    if deployment.get("reason"):
-        lines.append(f"  {deployment['reason']}")
+    lines += [f"  {note}" for note in _troubles(deployment)]
     if deployment.get("invoke_url") or deployment.get("url"):
         lines.append("  " + str(deployment.get("invoke_url") or deployment.get("url")))
     lines += [f"  note: {note}" for note in deployment.get("notes") or ()]
@@ -93,6 +90,25 @@ def deployments_text(deployments: Sequence[Json]) -> str:
 def notes_html(notes: Iterable[object]) -> str:
     """What the snapshot holds by reference or cannot store, one line each."""
     return "".join(f'<div class="wc-note">{text(note)}</div>' for note in notes)
+
+
+def links_html(deployment: Json) -> str:
+    """Links to the pages of a deployment; empty where its address is not one of the web."""
+    url = str(deployment.get("url") or "")
+    if not url.startswith(("http://", "https://")):
+        return ""
+    pages = (("playground", ""), ("docs", "docs"), ("metrics", "metrics"))
+    links = (f' <a href="{text(url + path)}" target="_blank">{name}</a>' for name, path in pages)
+    return f'<span class="wc-links">{"".join(links)}</span>'
+
+
+def _troubles(deployment: Json) -> list[str]:
+    """Why calls do not run, or who may make them that one might not expect."""
+    found = [deployment.get("reason"), deployment.get("starved")]
+    settings = deployment.get("settings")
+    if isinstance(settings, Mapping) and settings.get("auth") == "public":
+        found.append("Open to anybody who reaches this server.")
+    return [str(sentence) for sentence in found if sentence]
 
 
 def curl_line(deployment: Json) -> str:

@@ -1,13 +1,13 @@
 // The Deploy button, and the deployments of one pipeline.
 
 import { connect } from "./api.js";
-import { curlLine } from "./curl.js";
-import { button, copyButton, duration, make, setText, statusNode } from "./dom.js";
+import { Card } from "./card.js";
+import { button, make, setText } from "./dom.js";
+import { Settings } from "./settings.js";
 
 const NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 const RESERVED = new Set(["api", "static", "mcp", "docs", "metrics"]);
 const WAITING_MS = 400;
-const SLOW_LAG_S = 0.05;
 const POLL_MS = 5000;
 
 /** What is wrong with a deployment's name, or "". */
@@ -38,6 +38,7 @@ class Deploy {
     this.name.autocomplete = "off";
     this.name.setAttribute("aria-label", "Name of the deployment");
     this.name.addEventListener("input", () => this.check());
+    this.name.addEventListener("change", () => this.askSettings());
     this.name.addEventListener("keydown", (event) => {
       event.stopPropagation();       // keys typed here are no shortcuts of the notebook
       if (event.key === "Enter") this.deploy();
@@ -48,9 +49,11 @@ class Deploy {
     this.message.setAttribute("role", "status");
     this.message.hidden = true;
     const title = make("span", "", "Deploy ", make("b", "", this.pipeline), " as");
+    this.settings = new Settings({ onOpen: () => this.askSettings(), onEnter: () => this.deploy() });
+    this.settings.update(this.model.get("_settings") ?? {});
     this.list = make("div", "wc-list");
-    el.append(make("div", "wc-card",
-      make("div", "wc-head wc-form", title, this.name, this.button), this.hint, this.message, this.list));
+    el.append(make("div", "wc-card", make("div", "wc-head wc-form", title, this.name, this.button),
+      this.hint, this.message, this.settings.node, this.list));
     this.check();
   }
 
@@ -79,6 +82,13 @@ class Deploy {
     return !problem;
   }
 
+  /** Ask what a click would set. Until the kernel has time: what is deployed, or the pipeline's own. */
+  askSettings() {
+    if (nameProblem(this.name.value) || !this.settings.node.open) return;
+    this.settings.update(this.cards.get(this.name.value)?.item.settings ?? this.model.get("_settings") ?? {});
+    this.model.send({ kind: "warmcell-settings", name: this.name.value });
+  }
+
   deploy() {
     if (this.sent !== null || !this.check()) return;
     this.sent = `${Date.now()}-${this.count += 1}`;
@@ -86,11 +96,16 @@ class Deploy {
     this.say("wc-dim", "Deploying…");
     this.waiting = setTimeout(() => this.say("wc-dim",
       "Waiting for the running cell: a new snapshot is taken between cells. What is deployed goes on serving. (If the kernel was restarted since, run this cell again.)"), WAITING_MS);
-    this.model.send({ kind: "warmcell-deploy", id: this.sent, name: this.name.value });
+    this.model.send({
+      kind: "warmcell-deploy", id: this.sent, name: this.name.value, settings: this.settings.changed(),
+    });
   }
 
   receive(message) {
-    if (!message || message.id !== this.sent) return;
+    if (message?.kind === "warmcell-settings" && message.name === this.name.value) {
+      this.settings.update(message.settings);
+    }
+    if (!message || this.sent === null || message.id !== this.sent) return;
     clearTimeout(this.waiting);
     if (message.kind === "warmcell-deploying") {
       this.say("wc-dim", "Deploying…");
@@ -99,11 +114,13 @@ class Deploy {
     if (message.kind !== "warmcell-deployed") return;
     this.sent = null;
     if (message.problem) {
-      const { title, detail, hint } = message.problem;
-      this.say("wc-error", [detail, hint].filter(Boolean).join(" "), title);
+      const { title, detail, hint, fields } = message.problem;
+      this.say("wc-error", [detail, hint].filter(Boolean).join(" "), fields ? "" : title);
+      this.settings.refuse(fields ?? {});
     } else {
       const { name, snapshot } = message.deployment;
       this.say("wc-done", `${name} serves snapshot ${snapshot}.`);
+      this.settings.saved(message.settings ?? {});
     }
     this.check();
     this.refresh();
@@ -151,95 +168,6 @@ class Deploy {
       card.say([error.message, error.hint].filter(Boolean).join(" "));
     }
     await this.refresh();
-  }
-}
-
-class Card {
-  constructor(owner, name) {
-    this.owner = owner;
-    this.path = `api/v1/deployments/${encodeURIComponent(name)}`;
-    this.status = make("span", "");
-    this.serves = make("span", "wc-dim");
-    this.calls = make("span", "wc-dim");
-    this.versions = make("select", "wc-input wc-small");
-    this.versions.setAttribute("aria-label", "Roll back to a snapshot");
-    this.versions.addEventListener("change", () => this.rollback());
-    this.remove = button("Undeploy", "wc-small", () => this.undeploy());
-    this.reason = make("div", "wc-note");
-    this.lag = make("div", "wc-note");
-    this.problem = make("div", "wc-error");
-    for (const node of [this.reason, this.lag, this.problem]) node.hidden = true;
-    this.curl = make("pre", "wc-text");
-    this.notes = make("div", "");
-    this.held = make("details", "wc-held", make("summary", "wc-dim", ""), this.notes);
-    const call = make("div", "wc-call", this.curl, copyButton(() => this.curl.textContent));
-    this.node = make("div", "wc-part wc-deployment",
-      make("div", "wc-line", this.status, make("span", "wc-name", name), this.serves, this.calls,
-        make("span", "wc-push wc-tools", this.versions, this.remove)),
-      this.reason, this.lag, this.problem, call, this.held);
-    this.node.dataset.deployment = name;
-  }
-
-  update(item) {
-    this.item = item;
-    this.status.replaceChildren(statusNode(item.state));
-    setText(this.serves, `snapshot ${item.snapshot}`);
-    const flying = item.in_flight + item.queued;
-    setText(this.calls, `${item.total_runs} ${item.total_runs === 1 ? "call" : "calls"}${flying ? `, ${flying} now` : ""}`);
-    this.note(this.reason, item.reason);
-    this.note(this.lag, item.lag > SLOW_LAG_S
-      ? `What runs in this kernel delays calls by up to ${duration(item.lag)} (waiting for Python's interpreter lock).` : "");
-    setText(this.curl, curlLine(item));
-    const warm = (item.warm ?? []).filter((number) => number !== item.snapshot).reverse();
-    this.versions.hidden = !warm.length;
-    const offered = warm.join();
-    if (this.offered !== offered) {
-      this.offered = offered;
-      this.versions.replaceChildren(new Option("Roll back to…", ""),
-        ...warm.map((number) => new Option(`snapshot ${number}`, String(number))));
-    }
-    const notes = item.notes ?? [];
-    this.held.hidden = !notes.length;
-    setText(this.held.firstChild, `${notes.length} ${notes.length === 1 ? "thing" : "things"} to know about this snapshot`);
-    const text = notes.join("\n");
-    if (this.noted !== text) {
-      this.noted = text;
-      this.notes.replaceChildren(...notes.map((note) => make("div", "wc-note", note)));
-    }
-  }
-
-  note(node, text) {
-    setText(node, text || "");
-    node.hidden = !text;
-  }
-
-  say(text) {
-    this.note(this.problem, text);
-  }
-
-  undeploy() {
-    if (!this.armed) {
-      this.armed = setTimeout(() => this.disarm(), 4000);
-      this.remove.textContent = "Undeploy?";
-      this.remove.classList.add("wc-armed");
-      return;
-    }
-    this.disarm();
-    this.owner.act(this, () => this.owner.host.request("DELETE", this.path));
-  }
-
-  disarm() {
-    clearTimeout(this.armed);
-    this.armed = null;
-    this.remove.textContent = "Undeploy";
-    this.remove.classList.remove("wc-armed");
-  }
-
-  rollback() {
-    const to = Number(this.versions.value);
-    this.versions.value = "";
-    if (!to) return;
-    this.owner.act(this, () => this.owner.host.request("POST", `${this.path}/rollback`, { to }));
   }
 }
 
