@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from warmcell import output, wire
+from warmcell import dedicated, output, wire
 from warmcell.around import Around, roots
 from warmcell.deployment import Deployment
 from warmcell.errors import DeployError, InvalidName, WarmcellError
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from warmcell.pipelines import Pipeline
     from warmcell.snapshots import Capture
 
-__all__ = ["deploy"]
+__all__ = ["deploy", "name_for"]
 
 log = logging.getLogger("warmcell.deploying")
 
@@ -71,7 +71,9 @@ def deploy(
     from warmcell.config.deployment_settings import for_host, merged
     from warmcell.snapshots import capture as take
 
-    name = _name(pipeline, deployment_name or name)
+    name = name_for(pipeline, deployment_name or name)
+    if dedicated.loading():
+        return dedicated.not_now(name)
     wanted = merged(pipeline.options.settings, settings, options)
     pipeline.check()
     parameter_model(pipeline.function, pipeline.name, where=pipeline.source.place)
@@ -130,7 +132,8 @@ def deploy(
     return Deployment(deployed)
 
 
-def _name(pipeline: Pipeline, name: str | None) -> str:
+def name_for(pipeline: Pipeline, name: str | None) -> str:
+    """The name to serve ``pipeline`` under; made of its own where none is given."""
     if name is None:
         return re.sub(r"[^a-z0-9_-]+", "-", pipeline.name.lower()).strip("-_")[:63]
     if not isinstance(name, str):

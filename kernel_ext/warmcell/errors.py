@@ -13,10 +13,12 @@ from typing import Any
 class WarmcellError(Exception):
     """Base of all: a message that names what was wrong, and a hint that names the way out.
 
-    ``headers`` go along where the error becomes an HTTP answer.
+    ``headers`` go along where the error becomes an HTTP answer. ``traceback`` is that of code which
+    the caller had executed elsewhere.
     """
 
     headers: dict[str, str] | None = None
+    traceback: str | None = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -257,4 +259,6 @@ def error_from_problem(status: int, problem: object) -> WarmcellError:
         keywords |= {"holder": str(body.get("holder") or "")}
     elif issubclass(kind, StoreTooNew):
         keywords |= {"found": int(body.get("found") or 0), "known": int(body.get("known") or 0)}
-    return kind(message, **keywords)
+    error = kind(message, **keywords)
+    error.traceback = body.get("traceback")
+    return error

@@ -85,6 +85,7 @@ class Serving:
     """All bindings of this kernel. All methods may be called from any thread."""
 
     def __init__(self) -> None:
+        self.emptied: Callable[[], None] | None = None  # called when the last binding is gone
         self._bindings: dict[str, Binding] = {}
         self._runs: dict[str, Execution] = {}
         self._early: deque[str] = deque(maxlen=64)  # runs to watch that have not begun, or are gone
@@ -305,6 +306,8 @@ class Serving:
         if binding.around is not None:
             binding.around.stop(binding.state)
         hooks.cleanup(binding.pipeline, binding.state)
+        if self.emptied is not None and not self._bindings:
+            self.emptied()
 
     def close(self) -> None:
         """Drop everything."""

@@ -18,6 +18,7 @@ from warmcell_server.handlers import routes
 from warmcell_server.handlers.body import BODY_LIMIT, UPLOAD_LIMIT
 from warmcell_server.host import Host, find_home
 from warmcell_server.housekeeping import Keep
+from warmcell_server.kernels import DedicatedKernels
 from warmcell_server.link import CONNECTION_VARIABLE
 
 __all__ = ["Warmcell"]
@@ -120,6 +121,7 @@ class Warmcell(ExtensionApp):
             settings["warmcell_reason"] = f"Warmcell could not start: {error}"
             self.log.error("Warmcell could not start: %s", error)
             return
+        host.kernels = DedicatedKernels(serverapp.kernel_manager, Path(serverapp.root_dir))
         self._host = settings["warmcell"] = host
         metrics.expose(host.deployments)
         # Every child process inherits the environment: it holds a path, never a secret.

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from warmcell import wire
 from warmcell.errors import StoreFull
@@ -27,6 +28,9 @@ from warmcell_server.store import Store
 from warmcell_server.uploads import Uploads
 from warmcell_server.webhooks import Webhooks
 from warmcell_server.workers import Worker
+
+if TYPE_CHECKING:
+    from warmcell_server.kernels import DedicatedKernels
 
 __all__ = ["Host", "find_home"]
 
@@ -70,6 +74,7 @@ class Host:
         self.uploads = Uploads(home, self.host_id)
         self._keep = keep or Keep()
         self._callback_allow = callback_allow
+        self.kernels: DedicatedKernels | None = None  # of a Jupyter server; its extension sets it
         self._requests: set[asyncio.Task[None]] = set()
         self._running = False
 
@@ -138,6 +143,8 @@ class Host:
         await self.housekeeping.close()
         for task in self._requests:
             task.cancel()
+        if self.kernels is not None:
+            await self.kernels.close()
         await self.link.close()
         await self.keys.close()
         await asyncio.to_thread(self.uploads.close)
@@ -193,6 +200,8 @@ class Host:
         if not self._running:
             return
         self.dispatcher.lost(worker, cause)
+        if self.kernels is not None and worker.kernel_id in self.kernels:
+            self.kernels.leave(worker.kernel_id)
         self.endpoints.lost(worker, cause)
         for deployment in self.deployments.detached(worker, cause):
             self.dispatcher.orphaned(deployment)

@@ -56,7 +56,9 @@ _KINDS: dict[type[BaseException], tuple[int, str]] = {
     WarmcellError: (500, "Warmcell failed"),
 }
 _RETRY_AFTER = 1.0
-_MEMBERS = ("hint", "run_id", "step", "errors", "holder", "retry_after", "found", "known")
+_MEMBERS = (
+    "hint", "run_id", "step", "errors", "holder", "retry_after", "found", "known", "traceback",
+)  # fmt: skip
 
 
 class MethodNotAllowed(WarmcellError, NotImplementedError):

@@ -32,6 +32,10 @@ class ControlHandler(Handler):
         return "read" if self.request.path.endswith("/api/v1/sql") else super().action()
 
     @property
+    def _commands(self) -> bool:
+        return self.path_args[0].startswith("api/v1/pipelines/")
+
+    @property
     def tracks_activity(self) -> bool:
         # An open widget polls for changes for ever: that keeps no idle server alive.
         return not self.request.path.endswith("/changes")
@@ -60,7 +64,9 @@ class ControlHandler(Handler):
     def on_connection_close(self) -> None:
         super().on_connection_close()
         self._client_left = True
-        if self._waiting is not None and self.request.method in ("GET", "HEAD"):
+        # What only reads goes on for nobody; who interrupts a command means the kernel behind it.
+        idle = self.request.method in ("GET", "HEAD") or self._commands
+        if self._waiting is not None and idle:
             self._waiting.cancel()
 
     get = head = post = put = patch = delete = web.authenticated(_handle)

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from warmcell_server.operation import Route
-from warmcell_server.operations import deployments, keys, runs, snapshots, status, webhooks
+from warmcell_server.operations import (
+    deployments,
+    keys,
+    pipelines,
+    runs,
+    snapshots,
+    status,
+    webhooks,
+)
 
 __all__ = ["ROUTES"]
 
@@ -11,6 +19,7 @@ ROUTES: tuple[Route, ...] = (
     *status.ROUTES,
     *deployments.ROUTES,
     *keys.ROUTES,
+    *pipelines.ROUTES,
     *webhooks.ROUTES,
     *snapshots.ROUTES,
     *runs.ROUTES,
