@@ -23,6 +23,7 @@ from tornado import web
 
 from warmcell.errors import Forbidden, Unauthenticated
 from warmcell_server.key import PREFIX
+from warmcell_server.pagekeys import void
 
 if TYPE_CHECKING:
     from warmcell_server.handlers.base import Handler
@@ -132,6 +133,8 @@ def _enter_by_key(handler: Handler, text: str) -> None:
             f"The key '{key.name}' lacks the scope '{scope}'.",
             hint=f"Make one that has it: deployment.create_key(name, scopes=['{scope}']).",
         )
+    if key.anybody and (handler.named is None or handler.named.served.auth != "public"):
+        raise void()
     handler.key = key
     state = cast(Any, handler)
     state.current_user = state._jupyter_current_user = User(key.user)

@@ -18,8 +18,12 @@ Scope = Literal["invoke", "read"]
 _LETTERS = string.digits + string.ascii_letters
 
 
-class Key(msgspec.Struct):
-    """A key as it is kept. Times in microseconds; ``digest`` is the SHA-256 of the key, as hex."""
+class Key(msgspec.Struct, omit_defaults=True):
+    """A key as it is kept. Times in microseconds; ``digest`` is the SHA-256 of the key, as hex.
+
+    The key of a ``page`` of a front end is in no file. It opens no more than who got the page may
+    open: the holder of the key ``parent``, or ``anybody`` while the deployment is public.
+    """
 
     id: str
     name: str
@@ -30,7 +34,9 @@ class Key(msgspec.Struct):
     created_by: str | None = None
     last_used_at: int | None = None
     digest: str = ""
-    page: bool = False  # made for a front end: in no file
+    page: bool = False
+    parent: str | None = None
+    anybody: bool = False
 
     @property
     def user(self) -> str:

@@ -28,7 +28,7 @@ from warmcell.errors import (
 )
 from warmcell.ids import now, rfc3339
 from warmcell_server.key import PREFIX, Key, Scope, random_text
-from warmcell_server.pagekeys import TEMPORARY, PageKeys
+from warmcell_server.pagekeys import TEMPORARY, PageKeys, void
 from warmcell_server.secretfile import SecretFile
 
 __all__ = ["Keys"]
@@ -75,7 +75,7 @@ class Keys:
             StoreError: the file of the keys cannot be read.
         """
         if text.startswith(TEMPORARY):
-            return self._pages.find(text)
+            return self._find_of_page(text)
         match = _FORM.fullmatch(text)
         key = self._file.read().get(match[1]) if match is not None else None
         if key is None or not hmac.compare_digest(_digest(text), key.digest):
@@ -160,7 +160,7 @@ class Keys:
 
     async def revoke_all(self, deployment: str) -> list[Key]:
         """Take back all keys of ``deployment``, the temporary ones too."""
-        self._pages.void(deployment)
+        self._pages.revoke(deployment)
         return await self._remove(deployment, None)
 
     async def _remove(self, deployment: str, name: str | None) -> list[Key]:
@@ -179,10 +179,21 @@ class Keys:
 
     # -- for front ends ----------------------------------------------------------------------
 
-    def temporary(self, deployment: str, seconds: float) -> str:
-        """Make a key with scope "invoke" for a page of ``deployment``'s own front end. It is kept
-        nowhere, and void once this host ends."""
-        return self._pages.make(deployment, seconds)
+    def temporary(
+        self, deployment: str, seconds: float, *, by: Key | None = None, anybody: bool = False
+    ) -> str:
+        """Make a key with scope "invoke" for a page of ``deployment``'s own front end, which the
+        holder of the key ``by`` asked for, or ``anybody``. It is kept nowhere, and void once this
+        host ends, or that key, or the deployment is no longer public."""
+        return self._pages.make(deployment, seconds, by=by, anybody=anybody)
+
+    def _find_of_page(self, text: str) -> Key:
+        key = self._pages.find(text)
+        if key.parent is not None:
+            parent = self._file.read().get(key.parent)
+            if parent is None or parent.expired:
+                raise void()
+        return key
 
     # -- when they were used -----------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from warmcell.errors import Unauthenticated
 from warmcell.ids import now
 from warmcell_server.key import Key, random_text
 
-__all__ = ["TEMPORARY", "PageKeys"]
+__all__ = ["TEMPORARY", "PageKeys", "void"]
 
 TEMPORARY: Final = "wck_tmp."
 _ID = 16
@@ -26,9 +26,16 @@ class _Claim(msgspec.Struct, array_like=True):
     deployment: str
     created_at: int
     expires_at: int
+    parent: str | None = None
+    anybody: bool = False
 
 
 _decode = msgspec.json.Decoder(_Claim).decode
+
+
+def void() -> Unauthenticated:
+    """The error for a key of a page that is one no more."""
+    return Unauthenticated("The key of this page has expired.", hint="Load the page again.")
 
 
 class PageKeys:
@@ -38,10 +45,19 @@ class PageKeys:
         self._secret = secrets.token_bytes(32)
         self._void: dict[str, int] = {}  # per deployment: keys made until then are void
 
-    def make(self, deployment: str, seconds: float) -> str:
-        """Return a key of ``deployment`` with the scope "invoke"."""
+    def make(
+        self, deployment: str, seconds: float, *, by: Key | None = None, anybody: bool = False
+    ) -> str:
+        """Return a key of ``deployment`` with the scope "invoke", for a page that was given to the
+        holder of the key ``by``, to ``anybody``, or to a user of Jupyter's."""
         moment = now()
         claim = _Claim(random_text(_ID), deployment, moment, moment + int(seconds * 1e6))
+        claim.anybody = anybody
+        if by is not None:
+            claim.expires_at = min(claim.expires_at, by.expires_at or claim.expires_at)
+            claim.parent = by.id
+        if by is not None and by.page:  # the page was loaded again, which makes its key no younger
+            claim.parent, claim.anybody = by.parent, by.anybody
         payload = _url_text(msgspec.json.encode(claim))
         return f"{TEMPORARY}{payload}.{self._sign(payload)}"
 
@@ -59,10 +75,12 @@ class PageKeys:
                     created_at=claim.created_at,
                     expires_at=claim.expires_at,
                     page=True,
+                    parent=claim.parent,
+                    anybody=claim.anybody,
                 )
-        raise Unauthenticated("The key of this page has expired.", hint="Load the page again.")
+        raise void()
 
-    def void(self, deployment: str) -> None:
+    def revoke(self, deployment: str) -> None:
         """Refuse the keys of ``deployment`` that were made until now."""
         self._void[deployment] = now()
 

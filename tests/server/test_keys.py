@@ -184,6 +184,26 @@ def test_a_key_of_a_page_cannot_be_altered(tmp_path: Path) -> None:
         keys.find(keys.temporary("add", 0))
 
 
+def test_a_key_of_a_page_opens_no_more_than_who_loaded_it(tmp_path: Path) -> None:
+    """Whoever loads the page with a key loses both at once, and cannot renew one with the other."""
+    keys = Keys(tmp_path)
+    shop = keys.find(make(keys, expires_in=3600))
+    text = keys.temporary("add", 10 * 3600, by=shop)
+    page = keys.find(text)
+    assert page.expires_at == shop.expires_at
+    reloaded = keys.find(keys.temporary("add", 10 * 3600, by=page))
+    assert (reloaded.expires_at, reloaded.parent) == (page.expires_at, shop.id)
+    brief = keys.find(keys.temporary("add", 60))
+    assert keys.find(keys.temporary("add", 3600, by=brief)).expires_at == brief.expires_at
+    asyncio.run(keys.revoke("add", "shop"))
+    for each in (text, keys.temporary("add", 60, by=page)):
+        with pytest.raises(Unauthenticated, match="expired"):
+            keys.find(each)
+    everybodys = keys.find(keys.temporary("add", 60, anybody=True))
+    assert everybodys.anybody
+    assert keys.find(keys.temporary("add", 60, by=everybodys)).anybody
+
+
 def test_with_its_deployment_all_its_keys_go(tmp_path: Path) -> None:
     """The kept ones and those of its pages; those of others stay."""
     keys = Keys(tmp_path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Literal
 from urllib.parse import parse_qsl, urlencode
 
 from tornado import web
 
 from warmcell import wire
+from warmcell.errors import Unavailable
 from warmcell_server.authored import SANDBOX, check_headers
 from warmcell_server.deployment import Deployment
 from warmcell_server.handlers.base import Handler
@@ -26,6 +28,7 @@ class EndpointHandler(Handler):
     scope: Literal["invoke"] = "invoke"
     number = -1
     values: dict[str, str]
+    _spec: wire.EndpointSpec | None = None  # what the caller was let in for
 
     def action(self) -> str:
         return "execute"
@@ -37,12 +40,16 @@ class EndpointHandler(Handler):
     @property
     def for_all(self) -> bool:
         """Whether its author opened it, whatever the deployment is."""
-        named = self.named
-        return named is not None and not named.endpoints[self.number].auth_required
+        return self._spec is not None and not self._spec.auth_required
 
     @property
     def is_open(self) -> bool:
         return self.for_all
+
+    def prepare(self) -> Awaitable[None] | None:  # type: ignore[override]
+        named = self.named
+        self._spec = named.endpoints[self.number] if named is not None else None
+        return super().prepare()
 
     def _expect_media(self, kind: str) -> None:
         """Any type will do: what the body has to be, the endpoint knows."""
@@ -50,6 +57,8 @@ class EndpointHandler(Handler):
     async def _answer(self, name: str) -> None:
         host = self.host
         deployment = host.deployments.get(name)
+        if self._spec not in deployment.endpoints[self.number : self.number + 1]:
+            raise Unavailable(f"Deployment '{name}' was deployed anew just now.", retry_after=1)
         answer = await host.endpoints.call(deployment, self.number, self._call())
         self._set_headers(deployment, answer)
         self.set_status(answer.status)

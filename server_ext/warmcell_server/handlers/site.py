@@ -103,7 +103,7 @@ class SiteHandler(PageHandler, _FileHandler):
             name=name,
             path=at,
             base=f"{base}{quote(folder)}/" if folder else base,
-            key=host.keys.temporary(name, dashboards.SECONDS),
+            key=host.keys.temporary(name, dashboards.SECONDS, by=self.key, anybody=self.anybody),
         )
         own = deployment.served.secure_headers.csp
         if isinstance(own, str):  # both hold: two policies in one header
