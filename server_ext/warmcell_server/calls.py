@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from warmcell import wire
 from warmcell.records import ErrorInfo
 from warmcell_server.workers import Binding
 
 if TYPE_CHECKING:
     from warmcell_server.deployment import Deployment
 
-__all__ = ["CallResult", "Pending", "Waiting", "Wanted"]
+__all__ = ["PLAIN", "CallResult", "Pending", "Waiting", "Wanted", "invoke_message"]
 
 
 class Wanted(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,6 +50,9 @@ class Wanted(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether the run has to be in the history before its caller hears of it, whatever the
         deployment records: somebody will ask for it by its id or its key, or is told of it."""
         return self.detached or self.key is not None or self.callback_url is not None
+
+
+PLAIN = Wanted()
 
 
 class CallResult(msgspec.Struct):
@@ -110,3 +114,28 @@ class Pending:
     sent_at: int
     deadline: int
     shown: bool = False
+
+
+def invoke_message(pending: Pending) -> wire.Invoke:
+    """What the worker is sent to execute a call."""
+    call, limits = pending.call, pending.deployment.limits
+    wanted, deadline = call.wanted, pending.deadline
+    message = wire.Invoke(
+        pending.number,
+        pending.binding.key,
+        call.run_id,
+        call.parameters,
+        (deadline - pending.sent_at) / 1_000_000 if deadline else None,
+        limits.record != "none" and not wanted.plain,
+        wanted.run_name,
+        pending.deployment.name,
+    )
+    if limits.record != "all" and not wanted.kept:
+        message.fleeting = True
+    message.traceparent = wanted.traceparent
+    if wanted is not PLAIN:
+        message.stream = wanted.stream or wanted.detached
+        message.content_type, message.query = wanted.content_type, wanted.query
+        message.file, message.accept = wanted.file, wanted.accept
+        message.headers, message.user = wanted.headers, call.user
+    return message

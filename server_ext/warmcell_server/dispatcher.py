@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from warmcell import wire
-from warmcell.errors import Conflict, NotFound, ParameterError, QueueFull, StoreFull, Unavailable
+from warmcell.errors import Conflict, NotFound, StoreFull, Unavailable
 from warmcell.ids import new_id, now
 from warmcell.records import TERMINAL, ErrorInfo, Status
 from warmcell_server import tracing
 from warmcell_server.batch import BatchRuns
 from warmcell_server.callrecords import CallRecords
-from warmcell_server.calls import CallResult, Pending, Waiting, Wanted
+from warmcell_server.calls import PLAIN, CallResult, Pending, Waiting, Wanted, invoke_message
 from warmcell_server.deployment import Deployment
 from warmcell_server.deployments import Deployments
 from warmcell_server.events import Events
+from warmcell_server.places import Places
 from warmcell_server.results import error_event, terminal_event
 from warmcell_server.store import Store
 from warmcell_server.workers import Worker
@@ -31,14 +32,12 @@ from warmcell_server.workers import Worker
 if TYPE_CHECKING:
     from warmcell_server.webhooks import Webhooks
 
-__all__ = ["PLAIN", "Dispatcher"]
+__all__ = ["Dispatcher"]
 
-PLAIN = Wanted()
 SWEEP_SECONDS = 0.25
 LONGEST_SECONDS = 1e9  # of a timeout: more would be no date
 SHOW_RUNNING_AFTER = 1_000_000  # microseconds until a call in flight is shown in the history
 QUEUED_SECONDS = 24 * 3600.0  # an asynchronous run waits at most so long unless it says otherwise
-LONGEST_RETRY = 60.0
 
 log = logging.getLogger("warmcell.dispatcher")
 
@@ -63,8 +62,8 @@ class Dispatcher:
         self._records = CallRecords(store, host_id)
         self._calls: dict[str, Waiting] = {}  # by run id: all that have not ended
         self._pending: dict[int, Pending] = {}
-        self._pools: dict[str, set[int]] = {}  # numbers of pending calls
         self._leaving: list[Deployment] = []  # undeployed, with calls that still wait
+        self._places = Places(self._all)
         self._last_call = 0
         self._draining = False
         self._sweeper: asyncio.Task[None] | None = None
@@ -99,9 +98,9 @@ class Dispatcher:
         limits = deployment.limits
         if limits.record != "none" or wanted.kept:
             self._store.admit()
-        at_once = not deployment.queue and self._room(deployment)
+        at_once = not deployment.queue and self._places.room(deployment)
         if not at_once and len(deployment.queue) >= limits.max_queue:
-            raise self._full(deployment)
+            raise self._places.full(deployment)
         moment = now()
         whole = _least(wanted.timeout, None if wanted.detached else limits.timeout)
         queue = _least(wanted.queue_timeout, limits.queue_timeout)
@@ -133,7 +132,7 @@ class Dispatcher:
             self._hub.open(call.run_id, deployment.name, user)
         self._calls[call.run_id] = call
         if at_once:
-            self._send(call)
+            self._send(call, moment)
         else:
             deployment.queue.append(call)
             if wanted.stream or wanted.detached:
@@ -143,18 +142,7 @@ class Dispatcher:
     def check_room(self, name: str, count: int) -> None:
         """Raise :class:`QueueFull` unless ``count`` calls of ``name`` can be admitted now, and
         :class:`ParameterError` if so many never can."""
-        deployment = self._ready(name)
-        limits = deployment.limits
-        most = limits.concurrency + limits.max_queue
-        if count > most:
-            raise ParameterError(
-                f"Deployment '{name}' takes at most {most} instances in one request; "
-                f"there are {count}.",
-                errors=[{"pointer": "/instances", "message": "too many", "type": "too_long"}],
-                hint="Send fewer at once, or raise max_queue in its settings.",
-            )
-        if count > most - len(deployment.running) - len(deployment.queue):
-            raise self._full(deployment)
+        self._places.check(self._ready(name), count)
 
     def _ready(self, name: str) -> Deployment:
         deployment = self._deployments.get(name)
@@ -167,92 +155,30 @@ class Dispatcher:
             )
         return deployment
 
-    def _full(self, deployment: Deployment) -> QueueFull:
-        deployment.measures.refused["queue_full"] += 1
-        limits = deployment.limits
-        seconds = deployment.eta(len(deployment.queue), self._places(deployment))
-        return QueueFull(
-            f"Deployment '{deployment.name}' has {len(deployment.running)} calls running and "
-            f"{len(deployment.queue)} waiting; {limits.max_queue} may wait.",
-            retry_after=min(LONGEST_RETRY, max(1.0, math.ceil(seconds))),
-            hint="Try again later, or raise max_queue or concurrency in its settings.",
-        )
-
-    def _places(self, deployment: Deployment) -> int:
-        """How many calls of a deployment may run at once."""
-        limits = deployment.limits
-        if limits.pool is None:
-            return limits.concurrency
-        return min(limits.concurrency, self._pool_size(limits.pool))
-
-    def _pool_size(self, pool: str) -> int:
-        sizes = [d.limits.pool_size for d in self._deployments if d.limits.pool == pool]
-        return min(sizes, default=1)
-
-    def _room(self, deployment: Deployment) -> bool:
-        """Whether one more call may run now."""
-        limits, binding = deployment.limits, deployment.binding
-        if binding is None or binding.worker.gone:
-            return False
-        if len(deployment.running) >= limits.concurrency:
-            return False
-        if limits.pool is None:
-            return True
-        return len(self._pools.get(limits.pool, ())) < self._pool_size(limits.pool)
-
-    def _send(self, call: Waiting) -> None:
-        deployment, wanted = call.deployment, call.wanted
-        binding = deployment.binding
+    def _send(self, call: Waiting, moment: int) -> None:
+        deployment, binding = call.deployment, call.deployment.binding
         assert binding is not None
         self._last_call = number = self._last_call + 1
-        moment = now() if deployment.queue or wanted.kept else call.created_at
         deadline = call.deadline
         if call.run_limit and not (deadline and deadline < moment + call.run_limit):
             deadline = moment + call.run_limit
         pending = Pending(number, call, deployment, binding, moment, deadline)
         call.pending = self._pending[number] = deployment.running[number] = pending
-        if pool := deployment.limits.pool:
-            self._pools.setdefault(pool, set()).add(number)
+        self._places.taken(pending)
         binding.in_flight += 1
-        message = wire.Invoke(
-            number,
-            binding.key,
-            call.run_id,
-            call.parameters,
-            (deadline - moment) / 1_000_000 if deadline else None,
-            deployment.limits.record != "none" and not wanted.plain,
-            wanted.run_name,
-            deployment.name,
-        )
-        if deployment.limits.record != "all" and not wanted.kept:
-            message.fleeting = True
-        message.traceparent = wanted.traceparent
+        wanted = call.wanted
         tracing.queued(wanted.traceparent, deployment.name, call.created_at, moment)
-        if wanted is not PLAIN:
-            message.stream = wanted.stream or wanted.detached
-            message.content_type, message.query = wanted.content_type, wanted.query
-            message.file, message.accept = wanted.file, wanted.accept
-            message.headers, message.user = wanted.headers, call.user
-            if message.stream:
-                self._hub.state(call.run_id, "running")
-        binding.worker.send(message)
+        if wanted.stream or wanted.detached:
+            self._hub.state(call.run_id, "running")
+        binding.worker.send(invoke_message(pending))
 
     def _send_waiting(self, deployment: Deployment) -> None:
         """Send what waits for ``deployment`` or for its pool, as far as there is room."""
-        pool = deployment.limits.pool
-        if pool is None:
-            while deployment.queue and self._room(deployment):
-                self._send(deployment.queue.popleft())
-            return
-        while True:  # the one that waited longest is next, whatever deployment it calls
-            heads = [
-                d
-                for d in (*self._deployments, *self._leaving)
-                if d.limits.pool == pool and d.queue and self._room(d)
-            ]
-            if not heads:
-                return
-            self._send(min(heads, key=lambda d: d.queue[0].created_at).queue.popleft())
+        while (chosen := self._places.next(deployment)) is not None:
+            self._send(chosen.queue.popleft(), now())
+
+    def _all(self) -> Iterable[Deployment]:
+        return (*self._deployments, *self._leaving)
 
     def switched(self, deployment: Deployment) -> None:
         """A deployment got a worker or other limits: send what may run now."""
@@ -273,8 +199,7 @@ class Dispatcher:
         del self._pending[number]
         deployment.running.pop(number, None)
         self._calls.pop(call.run_id, None)
-        for numbers in self._pools.values():
-            numbers.discard(number)
+        self._places.freed(pending)
         self._deployments.released(binding)
         finished_at = answer.finished_at or now()
         started_at = answer.started_at or pending.sent_at
@@ -376,7 +301,7 @@ class Dispatcher:
         if call.pending is None:
             ahead = call.deployment.queue.index(call)
             found["queued_ahead"] = ahead
-            found["eta_s"] = round(call.deployment.eta(ahead, self._places(call.deployment)), 3)
+            found["eta_s"] = round(self._places.eta(call.deployment, ahead), 3)
         return found
 
     # -- cancels, losses and deadlines -------------------------------------------------------
@@ -467,7 +392,7 @@ class Dispatcher:
                     self._time_out(pending)
                 elif not pending.shown and moment - pending.call.created_at > SHOW_RUNNING_AFTER:
                     self._show(pending)
-            for deployment in (*self._deployments, *self._leaving):
+            for deployment in self._all():
                 self._sweep_queue(deployment, moment)
             self._let_go()
 
@@ -505,7 +430,7 @@ class Dispatcher:
         is told at once: a run that belongs to the server ends as lost."""
         self._draining = True
         error = ErrorInfo("RunLost", "The server shut down while the run waited.")
-        for deployment in (*self._deployments, *self._leaving):
+        for deployment in self._all():
             self._end_queue(deployment, error)
         waiting = [pending.call.future for pending in self._pending.values()]
         if waiting:

@@ -14,8 +14,7 @@ import msgspec
 from warmcell.errors import Conflict, UsageError, WarmcellError
 from warmcell_server import problems
 from warmcell_server.authored import check_headers
-from warmcell_server.calls import CallResult, Waiting, Wanted
-from warmcell_server.dispatcher import PLAIN
+from warmcell_server.calls import PLAIN, CallResult, Waiting, Wanted
 from warmcell_server.envelope import Envelope, envelope
 from warmcell_server.idempotency import digest, fingerprint
 from warmcell_server.payload import Payload

@@ -77,4 +77,7 @@ def _process_state(pid: int) -> str:
         return ""
     except OSError:
         return "gone"
-    return stat.rpartition(")")[2].split()[0]
+    state, *numbers = stat.rpartition(")")[2].split()
+    # A process that is being killed closes its sockets before it counts as dead.
+    exiting = int(numbers[5]) & 0x4  # PF_EXITING of its flags
+    return "X" if exiting else state
