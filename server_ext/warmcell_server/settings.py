@@ -87,6 +87,13 @@ class Settings(msgspec.Struct, frozen=True):
     metrics_url_path: str = "/metrics"
     trusted: bool = False
     cancel_on_disconnect: bool = False
+    include_default_endpoints: tuple[str, ...] | None = None
+
+    def offers(self, name: str) -> bool:
+        """Whether the deployment has the endpoint "docs", "invoke", "submit", "health", "info",
+        "metrics" or "dashboard"."""
+        included = self.include_default_endpoints
+        return included is None or name in included
 
 
 def settings_of(given: dict[str, Any]) -> Settings:

@@ -305,6 +305,36 @@ def test_endpoints_are_described(server: JupyterServer) -> None:
     assert "application/json" in body["content"]
 
 
+def test_default_endpoints_can_be_left_out(server: JupyterServer, author: Kernel) -> None:
+    """Only what the settings include is there, in the document too; custom endpoints stay."""
+    author.run("scoring.deploy('bare', include_default_endpoints=['invoke', 'docs'])")
+    assert server.invoke("bare", {"x": 1}).status == 200
+    assert server.get("warmcell/bare/empty").status == 204
+    for path in ("", "health", "livez", "info", "metrics"):
+        assert "leaves out" in problem(server.get(f"warmcell/bare/{path}"), 404)["detail"]
+    assert problem(server.post("warmcell/bare/submit", {"parameters": {"x": 1}}), 404)
+    paths = server.get("warmcell/bare/openapi.json").json()["paths"]
+    assert {"/invoke", "/docs", "/empty"} <= paths.keys()
+    assert not {"/submit", "/health", "/livez", "/info", "/metrics"} & paths.keys()
+
+
+def test_the_same_thing_twice_is_the_same_snapshot(author: Kernel) -> None:
+    """With endpoints, middleware and hooks too; a changed one makes another, and what was deployed
+    with them can be stored."""
+    author.run(
+        "def around(request, call_next): return call_next(request)\n"
+        "def begin(word): ...\n"
+        "def deploy(): return scoring.deploy('twin', custom_middlewares=[around],\n"
+        "    startup_hook=begin, startup_hook_kwargs={'word': 'a'})\n"
+        "first, second = deploy(), deploy()"
+    )
+    assert author.run("first.snapshot == second.snapshot").text == "True"
+    author.run("def begin(word): return word\nthird = deploy()")
+    assert author.run("third.snapshot > second.snapshot").text == "True"
+    wait = "while third.stored == 'pending': time.sleep(0.05)"
+    assert author.run(f"{wait}\nthird.stored").text == "'stored'"
+
+
 def test_endpoints_wait_and_time_out(server: JupyterServer, author: Kernel) -> None:
     """As many requests at once as runs, others wait or are refused; a deadline answers 504 and
     interrupts the code; the call of another deployment is not held up."""

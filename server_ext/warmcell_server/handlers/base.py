@@ -95,6 +95,10 @@ class Handler(BodyHandler, GuardedHandler):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(starting.wait(), START_SECONDS)
 
+    def check_body(self) -> None:
+        self.check_offered()
+        super().check_body()
+
     # -- in the method -----------------------------------------------------------------------
 
     def answer(self, payload: object, status: int = 200) -> None:

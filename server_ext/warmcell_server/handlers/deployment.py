@@ -72,6 +72,11 @@ class ProbeHandler(Handler):
     """``health``, ``livez``, ``readyz``, ``info`` and ``metrics``."""
 
     @property
+    def offered_as(self) -> str:  # type: ignore[override]
+        what = self.path_args[1]
+        return what if what in ("info", "metrics") else "health"
+
+    @property
     def needs(self) -> Scope:
         return "any" if self.for_all else "read"
 

@@ -9,6 +9,7 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
 
+from warmcell.errors import NotFound
 from warmcell_server import access, responseheaders
 from warmcell_server.key import Key
 from warmcell_server.pagekeys import TEMPORARY
@@ -39,6 +40,7 @@ class GuardedHandler(JupyterHandler):
     path_args: list[str] = []  # until Tornado has decoded the path, which may fail
     scope: Scope | None = None
     public = False
+    offered_as: str | None = None  # name among the default endpoints, which settings may leave out
     key: Key | None = None  # that the caller came in with
     _varies = False  # whether the answer depends on the origin
     anybody = False  # whether the caller came in without saying who it is
@@ -72,6 +74,16 @@ class GuardedHandler(JupyterHandler):
         if host is None or not self.path_args:
             return None
         return cast("Host", host).deployments.find(self.path_args[0])
+
+    def check_offered(self) -> None:
+        """Raise :class:`NotFound` for what the settings of the deployment leave out."""
+        named = self.named
+        if named is None or self.offered_as is None or named.served.offers(self.offered_as):
+            return
+        raise NotFound(
+            f"Deployment '{named.name}' leaves out '{self.offered_as}'.",
+            hint="Its settings say so, in include_default_endpoints.",
+        )
 
     @property
     def sees_all(self) -> bool:

@@ -20,6 +20,7 @@ class InvokeHandler(StreamingHandler):
     scope = "invoke"
     public = True
     takes_media = True
+    offered_as = "invoke"
     _invocation: Invocation | None = None
     _span: tracing.Request | None = None
 
@@ -74,6 +75,8 @@ class InvokeHandler(StreamingHandler):
 
 class SubmitHandler(InvokeHandler):
     """``POST {name}/submit``: an invocation that does not wait, by ZenML's name."""
+
+    offered_as = "submit"
 
     @web.authenticated
     async def post(self, name: str) -> None:

@@ -22,6 +22,7 @@ class _DocumentHandler(Handler):
 
     scope = "any"
     public = True
+    offered_as = "docs"
 
     async def recorded(self, deployment: Deployment) -> list[tuple[str, dict[str, Any]]]:
         """Examples from recorded runs that the caller may see."""
@@ -63,6 +64,8 @@ class _HtmlHandler(_DocumentHandler):
 
 class PageHandler(_HtmlHandler):
     """``GET {name}/``: the playground."""
+
+    offered_as = "dashboard"
 
     @property
     def content_security_policy(self) -> str:

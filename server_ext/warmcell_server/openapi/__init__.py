@@ -13,6 +13,7 @@ from warmcell_server.openapi.components import components
 from warmcell_server.openapi.endpoints import add_endpoints
 from warmcell_server.openapi.paths import SECURITY, paths
 from warmcell_server.openapi.schemas import absorb, nullable
+from warmcell_server.settings import Settings
 
 __all__ = ["document"]
 
@@ -43,7 +44,7 @@ def document(
     schemas["Outputs"] = absorb(nullable(output_schema), "Outputs", schemas)
     made = {"parameters": example(input_schema)}
     schemas["Invocation"]["examples"] = [made]
-    items = paths(deployment, _examples(made, recorded))
+    items = _offered(paths(deployment, _examples(made, recorded)), served)
     add_endpoints(items, deployment.endpoints, schemas)
     used = {o["tags"][0] for i in items.values() for o in i.values() if "tags" in o}
     return {
@@ -60,6 +61,23 @@ def document(
         "paths": items,
         "components": found,
     }
+
+
+def _offered(items: dict[str, Any], served: Settings) -> dict[str, Any]:
+    """``items`` without what the settings leave out."""
+    if served.include_default_endpoints is None:
+        return items
+    api = served.api_url_path
+    named = {
+        api + served.invoke_url_path: "invoke",
+        api + served.submit_url_path: "submit",
+        api + served.info_url_path: "info",
+        api + served.metrics_url_path: "metrics",
+        served.docs_url_path: "docs",
+        "/openapi.json": "docs",
+        **dict.fromkeys((api + served.health_url_path, "/livez", "/readyz"), "health"),
+    }
+    return {path: i for path, i in items.items() if path not in named or served.offers(named[path])}
 
 
 def _description(deployment: Deployment) -> str:

@@ -14,7 +14,7 @@ from warmcell_server.openapi.schemas import absorb
 __all__ = ["add_endpoints"]
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
-_ERRORS = ("400", "401", "403", "404", "413", "415", "422", "500", "503", "504")
+_ERRORS = ("400", "401", "403", "404", "413", "415", "422", "429", "500", "503", "504")
 
 
 def add_endpoints(
