@@ -22,7 +22,7 @@ def taken(schema: dict[str, Any]) -> dict[str, Any]:
     found = content({"anyOf": [reference("Invocation"), reference("Batch")]})
     kinds = _kinds(schema, of_output=False)
     if schema.get("properties"):
-        found[media.MULTIPART] = {"schema": {"type": "object"}}
+        found.update(content(reference("Parameters"), media.MULTIPART))
     found.update({kind: {} for kind in kinds})
     return found
 

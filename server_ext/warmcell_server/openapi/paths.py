@@ -101,13 +101,15 @@ def _call(
     name: str, summary: str, text: str, deployment: Deployment, examples: Any
 ) -> dict[str, Any]:
     """An operation that makes runs."""
-    taking = taken(msgspec.json.decode(deployment.input_schema))
+    schema = msgspec.json.decode(deployment.input_schema)
+    outputs = msgspec.json.decode(deployment.output_schema)
+    taking = taken(schema)
     taking["application/json"]["examples"] = examples
     parameters = [{"$ref": f"#/components/parameters/{part}"} for part in _ASKING]
     if len(taking) > 1:
         parameters += [
-            _query("parameter", {"type": "string"}, "What a body that is not JSON is."),
-            _query("output", {"type": "string"}, "What an answer that is not JSON is to be."),
+            _query("parameter", _names(schema), "What a body is that is no object and no form."),
+            _query("output", _names(outputs), "What an answer is to be that is not JSON."),
         ]
     return {
         "operationId": name,
@@ -123,7 +125,7 @@ def _call(
                     "Server-Timing", "Preference-Applied", "Idempotency-Replayed", "X-Run-Id"
                 ),
                 "content": {
-                    **given(msgspec.json.decode(deployment.output_schema)),
+                    **given(outputs),
                     **content(reference("Event"), "text/event-stream"),
                 },
                 "links": _links(_RUN_ID),
@@ -212,6 +214,8 @@ def _get_run() -> dict[str, Any]:
         "operationId": "get_run",
         "tags": ["runs"],
         "summary": "One run, also while it is queued or running",
+        "description": "`Prefer: wait=N` waits at most N seconds for its end.",
+        "parameters": [{"$ref": "#/components/parameters/Prefer"}],
         "responses": responses("The run", content(reference("Run")), ACCESS),
     }
 
@@ -254,7 +258,7 @@ def _events() -> dict[str, Any]:
         ],
         "responses": {
             **responses(
-                "Events", content({"type": "string"}, "text/event-stream"), ("400", *ACCESS, "422")
+                "Events", content(reference("Event"), "text/event-stream"), (*ACCESS, "422")
             ),
             "204": {"description": "The run has ended, and you have its last event"},
         },
@@ -300,6 +304,12 @@ def _probes(served: Settings, opened: dict[str, Any]) -> dict[str, Any]:
         }
         for path, name, text, found, is_open in table
     }
+
+
+def _names(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema for the names of an object's properties."""
+    names = list(schema.get("properties", {}))
+    return {"type": "string", "enum": names} if names else {"type": "string"}
 
 
 def _query(name: str, schema: dict[str, Any], text: str = "") -> dict[str, Any]:
