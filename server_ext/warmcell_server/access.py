@@ -28,7 +28,7 @@ from warmcell_server.pagekeys import void
 if TYPE_CHECKING:
     from warmcell_server.handlers.base import Handler
 
-__all__ = ["PUBLIC", "RESOURCE", "enter", "given_key"]
+__all__ = ["PUBLIC", "RESOURCE", "check", "enter", "given_key"]
 
 RESOURCE = "warmcell"
 PUBLIC = "public"  # the user of runs that somebody made who need not say who it is
@@ -214,13 +214,18 @@ async def _enter_by_provider(handler: Handler, action: str) -> None:
 
 
 async def _authorize(handler: Handler, user: User, action: str) -> None:
+    await check(handler, user, action, RESOURCE)
+    _mark_activity(handler)
+
+
+async def check(handler: Handler, user: User, action: str, resource: str) -> None:
+    """Raise :class:`Forbidden` unless the server's authorizer lets ``user`` do this."""
     # Not by Jupyter's decorator: it keeps the action and resource of its first call for good.
-    allowed = handler.authorizer.is_authorized(handler, user, action, RESOURCE)
+    allowed = handler.authorizer.is_authorized(handler, user, action, resource)
     if inspect.isawaitable(allowed):
         allowed = await allowed
     if not allowed:
-        raise Forbidden(f"User '{user.username}' may not {action} {RESOURCE}.")
-    _mark_activity(handler)
+        raise Forbidden(f"User '{user.username}' may not {action} {resource}.")
 
 
 def _mark_activity(handler: Handler) -> None:

@@ -14,6 +14,7 @@ from tornado import web
 from tests.support.http import Response
 from tests.support.jupyter import JupyterServer
 from tests.support.kernels import Kernel
+from warmcell_server import operations
 from warmcell_server.handlers import routes
 
 XSRF = {"X-XSRFToken": "abc"}
@@ -67,7 +68,11 @@ ROUTES: list[tuple[str, str, int, str | None, bool]] = [
     ("DELETE", "api/v1/deployments/add/keys/nothing", 404, None, False),
     ("GET", "api/v1/deployments/add/webhook", 200, None, False),
     ("POST", "api/v1/deployments/nothing/webhook/rotate", 404, None, False),
+    ("POST", "api/v1/pipelines/deploy", 422, None, False),
+    ("POST", "api/v1/pipelines/run", 422, None, False),
+    ("DELETE", "api/v1/kernels/own", 409, None, False),
     ("GET", "api/v1/snapshots", 200, None, False),
+    ("GET", "api/v1/snapshots/add/1", 200, None, False),
     ("PATCH", "api/v1/snapshots/add/1", 409, None, False),
     ("PUT", "api/v1/snapshots/add/1", 405, None, False),
     ("GET", "api/v1/runs", 200, None, False),
@@ -95,6 +100,8 @@ BODIES: dict[str, Any] = {
     "nothing/invoke": {"parameters": {}},
     "api/v1/sql": {"query": "SELECT 1"},
     "api/v1/deployments/nothing/rollback": {},
+    "api/v1/pipelines/deploy": {},
+    "api/v1/pipelines/run": {},
     "api/v1/deployments/nothing/keys": {"name": "shop"},
 }
 # Who say nothing of who they are, and who say what is not true.
@@ -220,6 +227,7 @@ def provided(server: JupyterServer) -> Door:
             "reader": {**ada, "X-Test-User": "reader"},
             "caller": {**ada, "X-Test-User": "caller"},
             "nobody": {**ada, "X-Test-User": "nobody"},
+            "manager": {**ada, "X-Test-User": "manager"},
             "foreign-host": {**ada, "Host": "elsewhere.example"},
         },
     )
@@ -263,6 +271,8 @@ def expected(who: str, method: str, path: str, status: int) -> int:
         return 403
     if who in ("cookie", "cookie-wrong-xsrf", "ada-without-xsrf"):
         return status if reads else 403
+    if who == "manager" and path.startswith("api/v1/pipelines/"):
+        return 403  # that would start a kernel
     if who in grants and action(method, path) not in grants[who]:
         return 403
     return status
@@ -335,6 +345,17 @@ def test_the_routes_are_all_of_them() -> None:
             if not tried:
                 missing.append(f"{verb} {pattern}")
     assert not missing
+
+
+def test_the_operations_are_all_of_them() -> None:
+    """The table has every operation of the control plane."""
+    tried = {(method, path.partition("?")[0]) for method, path, *_ in ROUTES}
+    missing = [
+        f"{method} {pattern.pattern}"
+        for method, pattern, _ in operations.ROUTES
+        if not any(verb == method and pattern.fullmatch(path) for verb, path in tried)
+    ]
+    assert missing == []
 
 
 def test_a_token_answer_sets_no_cookie(doors: dict[str, Door]) -> None:

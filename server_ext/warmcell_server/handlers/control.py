@@ -9,6 +9,7 @@ from typing import Any
 from tornado import web
 
 from warmcell.errors import NotFound
+from warmcell_server import access
 from warmcell_server.handlers.base import Handler
 
 __all__ = ["ControlHandler", "UnknownHandler"]
@@ -43,6 +44,8 @@ class ControlHandler(Handler):
     async def _handle(self, path: str) -> None:
         method = self.request.method or ""
         host = self.host
+        if self._commands:  # any code may stand in a pipeline's module or notebook
+            await access.check(self, self.current_user, "execute", "kernels")
         self._waiting = asyncio.ensure_future(
             host.api.handle(
                 "GET" if method == "HEAD" else method,

@@ -13,6 +13,7 @@ GRANTED = {
     "reader": {"read"},
     "caller": {"read", "execute"},
     "nobody": set(),
+    "manager": {"read", "write", "execute"},  # but no kernels
 }
 
 
@@ -31,10 +32,13 @@ class HeaderProvider(IdentityProvider):
 
 
 class ByUser(Authorizer):
-    """Grants actions by user name, and only on Warmcell. Asynchronous."""
+    """Grants actions by user name on Warmcell, and all others but kernels to a manager.
+    Asynchronous."""
 
     async def is_authorized(  # type: ignore[override]
         self, handler: Any, user: User, action: str, resource: str
     ) -> bool:
         await asyncio.sleep(0)
-        return resource != "warmcell" or action in GRANTED[user.username]
+        if resource == "warmcell":
+            return action in GRANTED[user.username]
+        return resource != "kernels" or user.username != "manager"
