@@ -5,10 +5,10 @@ const BLANKS = { string: "text", integer: 0, number: 0, boolean: false };
 /** A shell command that calls `deployment`, with an example value for each parameter, and with
     `key` where that is given. */
 export function curlLine(deployment, key) {
-  const access = key ? `Bearer ${key}` : "token $TOKEN";
+  const access = key ? `"Authorization: Bearer ${key}" \\\n ` : '"Authorization: token $TOKEN"';
   const body = JSON.stringify({ parameters: exampleParameters(deployment.input_schema) });
   return `curl -X POST '${deployment.invoke_url}' \\\n`
-    + `  -H "Authorization: ${access}" -H "Content-Type: application/json" \\\n`
+    + `  -H ${access} -H "Content-Type: application/json" \\\n`
     + `  -d '${body.replaceAll("'", "'\\''")}'`;
 }
 

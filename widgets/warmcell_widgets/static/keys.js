@@ -148,7 +148,7 @@ export class Keys {
     } catch (error) {
       this.say(error);
     }
-    await this.refresh();
+    this.refresh();
   }
 }
 

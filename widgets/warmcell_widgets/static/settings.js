@@ -12,7 +12,7 @@ const ACCESS = [["jupyter", "token, login or key"], ["public", "anybody (public)
 export const FIELDS = [
   { heading: "how it introduces itself" },
   { name: "app_title", label: "title", usual: "the deployment's name" },
-  { name: "app_version", label: "version", usual: "the snapshot's number" },
+  { name: "app_version", label: "version", usual: "pipeline@snapshot" },
   { name: "app_description", label: "description", usual: "the pipeline's docstring", isWide: true },
   { heading: "how much at once, how long" },
   { name: "concurrency", label: "runs at once", usual: "32", read: whole },
