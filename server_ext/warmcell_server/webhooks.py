@@ -7,8 +7,10 @@ this one dies: a receiver hears of every end at least once, under the same ``web
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,8 +40,8 @@ AT_ONCE = 32  # attempts
 AT_ONCE_PER_RECEIVER = 4  # so that one that hangs does not hold up the others
 HORIZON = 600.0  # seconds: what is due later waits in the store, not in memory
 SWEEP = 300.0  # seconds between two looks into the store
-SWEEP_SOON = 5.0  # the same while there is more than may be held
-MOST = 2000  # deliveries in memory
+MOST = 4000  # deliveries in memory
+MOST_PER_RECEIVER = 500
 CLOSING = 3.0  # seconds that attempts under way get at the end
 
 log = logging.getLogger("warmcell.webhooks")
@@ -73,6 +75,9 @@ class Webhooks:
         self._signing = Signing(home)
         self._poster: Poster
         self._held: dict[str, Delivery] = {}
+        self._counts: Counter[str] = Counter()  # of those held, by receiver
+        self._left: set[str] = set()  # receivers for which more is due than may be held
+        self._look = asyncio.Event()  # there is room again for what was left
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._attempts: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -183,9 +188,14 @@ class Webhooks:
         """Try a delivery when it is due, or leave it to a later look into the store."""
         record = delivery.record
         pause = max(0.0, ((record.next_at or 0) - now()) / 1_000_000)
-        if self._sweeper is None or pause > HORIZON or len(self._held) >= MOST:
+        if self._sweeper is None or pause > HORIZON:
+            return
+        receiver = _receiver(record.url)
+        if len(self._held) >= MOST or self._counts[receiver] >= MOST_PER_RECEIVER:
+            self._left.add(receiver)
             return
         self._held[record.delivery_id] = delivery
+        self._counts[receiver] += 1
         loop = asyncio.get_running_loop()
         self._timers[record.delivery_id] = loop.call_later(pause, self._begin, delivery)
 
@@ -196,7 +206,7 @@ class Webhooks:
         attempt.add_done_callback(self._attempts.discard)
 
     async def _attempt(self, delivery: Delivery) -> None:
-        receiver = urlsplit(delivery.record.url).netloc
+        receiver = _receiver(delivery.record.url)
         lane = self._lanes.get(receiver)
         if lane is None:
             lane = self._lanes[receiver] = asyncio.Semaphore(AT_ONCE_PER_RECEIVER)
@@ -229,7 +239,7 @@ class Webhooks:
             response=outcome.response,
             error=error,
         )
-        del self._held[record.delivery_id]
+        self._release(record)
         if self._let_go is not None:
             self._let_go.add(record.delivery_id)
         self._keep(delivery.record)
@@ -238,23 +248,37 @@ class Webhooks:
         elif outcome.kind != "delivered":
             log.warning("The callback of run %s was not delivered: %s", record.run_id, error)
 
+    def _release(self, record: DeliveryRecord) -> None:
+        receiver = _receiver(record.url)
+        del self._held[record.delivery_id]
+        self._counts[receiver] -= 1
+        count = self._counts[receiver]
+        if count == 0:
+            del self._counts[receiver]
+        if receiver in self._left and count <= MOST_PER_RECEIVER // 2:
+            self._look.set()
+
     # -- what is in the store ----------------------------------------------------------------
 
     async def _sweep_always(self) -> None:
         while True:
-            more = False
             try:
-                more = await self._sweep()
+                await self._sweep()
             except StoreError as error:
                 log.warning("Callbacks in the store could not be looked at: %s", error)
-            await asyncio.sleep(SWEEP_SOON if more else SWEEP)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), SWEEP)
 
-    async def _sweep(self) -> bool:
-        """Hold what is due soon, of this host and of hosts that died; tell if there is more."""
+    async def _sweep(self) -> None:
+        """Hold what is due soon, of this host and of hosts that died."""
+        self._look.clear()
+        self._left.clear()
         self._let_go = let_go = set[str]()
         until = now() + int(HORIZON * 1_000_000)
         try:
-            rows = await asyncio.wrap_future(self._store.take_deliveries(until=until, limit=MOST))
+            rows = await asyncio.wrap_future(
+                self._store.take_deliveries(until=until, limit=MOST, each=MOST_PER_RECEIVER)
+            )
         finally:
             self._let_go = None
         for row in rows:
@@ -262,10 +286,15 @@ class Webhooks:
             # Since it was read it may have been tried: then what was read is out of date.
             if delivery_id not in self._held and delivery_id not in let_go:
                 self._hold(self._taken(row))
-        return len(rows) == MOST
+        found = Counter(_receiver(row["url"]) for row in rows)
+        self._left |= {name for name, count in found.items() if count >= MOST_PER_RECEIVER}
 
     def _taken(self, row: dict[str, Any]) -> Delivery:
         status, traceparent = row.pop("run_status"), row.pop("traceparent")
         record = msgspec.convert(row, DeliveryRecord)
         url = self._run_url(record.deployment, record.run_id)
         return Delivery(record, status, url, traceparent or derive(record.run_id))
+
+
+def _receiver(url: str) -> str:
+    return urlsplit(url).netloc.lower()

@@ -26,9 +26,14 @@ from warmcell.records import DeliveryEntry, RunEntry, RunRecord, Status
 from warmcell_server.secretfile import SecretFile
 from warmcell_server.signing import _Secrets
 from warmcell_server.store import Store
-from warmcell_server.webhooks import AT_ONCE_PER_RECEIVER, SCHEDULE, Webhooks
+from warmcell_server.webhooks import (
+    AT_ONCE_PER_RECEIVER,
+    MOST_PER_RECEIVER,
+    SCHEDULE,
+    Webhooks,
+)
 
-WAIT = 30.0
+WAIT = 90.0  # seconds; a bound for what must happen, never a measure
 URL = "http://127.0.0.1:8888/warmcell/"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 QUICK = (0, 0.01, 0.01)
@@ -124,7 +129,13 @@ async def got(target: Receiver) -> Posted:
 
 
 def hang(target: list[Receiver]) -> Callable[[BaseHTTPRequestHandler], None]:
-    return lambda handler: target[0].release.wait(WAIT) and None
+    """A reply that comes when the receiver is released."""
+
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        target[0].release.wait(WAIT)
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    return reply
 
 
 # -- what arrives ----------------------------------------------------------------------------
@@ -282,7 +293,9 @@ def test_a_receiver_can_put_it_off(store: Store, form: str) -> None:
         due = datetime.fromisoformat(delivery["next_at"])
         assert abs((due - later).total_seconds()) < 300
         for until, count in ((later - timedelta(hours=1), 0), (later + timedelta(hours=1), 1)):
-            rows = store.take_deliveries(until=int(until.timestamp() * 1_000_000), limit=10)
+            rows = store.take_deliveries(
+                until=int(until.timestamp() * 1_000_000), limit=10, each=10
+            )
             assert len(rows.result(WAIT)) == count
         assert target.count == 1
 
@@ -418,6 +431,28 @@ def test_a_receiver_that_hangs_does_not_hold_up_another(store: Store) -> None:
         asyncio.run(scenario(target, slow))
 
 
+def test_more_than_may_be_held_arrives_too(store: Store) -> None:
+    """What is too much for the memory waits in the store, and holds up nobody else."""
+
+    async def scenario(target: Receiver, slow: Receiver) -> None:
+        many = MOST_PER_RECEIVER * 2 + 50
+        async with running(store) as webhooks:
+            for _ in range(many):
+                tell(webhooks, store, slow.url)
+            assert len(webhooks._held) == MOST_PER_RECEIVER
+            run_id = tell(webhooks, store, target.url)
+            assert (await got(target)).json()["data"]["run_id"] == run_id
+            slow.release.set()
+            ids = {(await got(slow)).headers["webhook-id"] for _ in range(many)}
+            assert len(ids) == many
+            assert slow.empty
+
+    held: list[Receiver] = []
+    with receiver() as target, receiver(hang(held)) as slow:
+        held.append(slow)
+        asyncio.run(scenario(target, slow))
+
+
 # -- hosts that go away ----------------------------------------------------------------------
 
 
@@ -438,7 +473,7 @@ def test_another_host_goes_on_where_one_died(open_store: Callable[[], Store]) ->
         webhooks.expect(run_id=unfinished, deployment="churn", url=target.url)
 
         until = now() + 3_600_000_000
-        alive = await asyncio.wrap_future(second.take_deliveries(until=until, limit=10))
+        alive = await asyncio.wrap_future(second.take_deliveries(until=until, limit=10, each=10))
         assert alive == [], "a host that lives keeps its own"
         await asyncio.to_thread(first.close)
 
@@ -467,7 +502,7 @@ def test_a_run_that_goes_on_is_not_told(store: Store, open_store: Callable[[], S
     hooks(store).expect(run_id=run_id, deployment="churn", url="http://127.0.0.1:1/")
     for one in (store, open_store()):
         until = now() + 3_600_000_000
-        assert one.take_deliveries(until=until, limit=10).result(WAIT) == []
+        assert one.take_deliveries(until=until, limit=10, each=10).result(WAIT) == []
 
 
 def test_closing_lets_go_of_what_does_not_end(store: Store) -> None:

@@ -195,11 +195,11 @@ class Store:
         """Delete old runs and blobs that nothing refers to; return how much went."""
         return self._change(op.Prune(max_age_days, max_bytes))
 
-    def take_deliveries(self, *, until: int, limit: int) -> Future[list[dict[str, Any]]]:
+    def take_deliveries(self, *, until: int, limit: int, each: int) -> Future[list[dict[str, Any]]]:
         """Make the unfinished deliveries of dead hosts this host's, and return those of its own
-        that are due until then (microseconds), at most ``limit``; see
+        that are due until then (microseconds), at most ``limit`` and ``each`` per receiver; see
         :func:`.tables.take_deliveries`."""
-        return self._membership.perform(op.TakeDeliveries(self.host_id, until, limit))
+        return self._membership.perform(op.TakeDeliveries(self.host_id, until, limit, each))
 
     def close(self) -> None:
         """Store what is spooled and let go of everything; harmless when repeated."""

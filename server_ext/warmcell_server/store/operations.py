@@ -111,11 +111,12 @@ class IdempotencyKeys(msgspec.Struct, tag="idempotency_keys"):
 
 class TakeDeliveries(msgspec.Struct, tag="take_deliveries"):
     """Callbacks that ``host_id`` has to deliver until then (microseconds), with those of hosts
-    that died."""
+    that died; at most ``limit``, and ``each`` per receiver."""
 
     host_id: str
     until: int
     limit: int
+    each: int
 
 
 class Usage(msgspec.Struct, tag="usage"):

@@ -115,10 +115,8 @@ class Owner:
                 )
             case op.Prune(days, size):
                 return self._writer.submit(lambda con: prune(con, self._layout, days, size))
-            case op.TakeDeliveries(host_id, until, limit):
-                return self._writer.submit(
-                    lambda con: take_deliveries(con, host_id, until, limit, self.alive)
-                )
+            case op.TakeDeliveries():
+                return self._writer.submit(lambda con: take_deliveries(con, operation, self.alive))
             case op.Flush():
                 return self._writer.ingest()
 

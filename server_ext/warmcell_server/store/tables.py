@@ -11,6 +11,7 @@ from warmcell.errors import NameTaken
 from warmcell.ids import now
 from warmcell.records import TERMINAL, DeploymentRecord, ErrorInfo, SnapshotRecord
 
+from .operations import TakeDeliveries
 from .rows import DEPLOYMENT_COLUMNS, SNAPSHOT_COLUMNS, Row, deployment_row, snapshot_row
 
 if TYPE_CHECKING:
@@ -137,17 +138,14 @@ def lose_runs(
 
 
 def take_deliveries(
-    connection: duckdb.DuckDBPyConnection,
-    host_id: str,
-    until: int,
-    limit: int,
-    alive: Callable[[str], bool],
+    connection: duckdb.DuckDBPyConnection, wanted: TakeDeliveries, alive: Callable[[str], bool]
 ) -> list[dict[str, Any]]:
-    """Give the unfinished deliveries of dead hosts to ``host_id``, and return those of its own
-    that are due until then (microseconds), the first due first.
+    """Give the unfinished deliveries of dead hosts to who wants them, and return those that are
+    its own and due by then, the first due first.
 
     Each has the fields of a ``DeliveryRecord``, and ``run_status`` and ``traceparent`` of its run.
     """
+    host_id = wanted.host_id
     hosts = connection.execute(
         "SELECT DISTINCT host_id FROM data.deliveries WHERE status = 'pending'"
     ).fetchall()
@@ -172,8 +170,10 @@ def take_deliveries(
         "attempts, next_at, response, d.error, d.host_id, r.status AS run_status, r.traceparent "
         "FROM data.deliveries d JOIN data.runs r ON r.run_id = d.run_id "
         "WHERE d.status = 'pending' AND d.host_id = ? AND next_at <= ? "
-        "AND r.status IN (SELECT unnest(?::VARCHAR[])) ORDER BY next_at, delivery_id LIMIT ?",
-        [host_id, until, list(TERMINAL), limit],
+        "AND r.status IN (SELECT unnest(?::VARCHAR[])) "
+        "QUALIFY row_number() OVER (PARTITION BY lower(regexp_extract(url, '://([^/?#]*)', 1)) "
+        "ORDER BY next_at, delivery_id) <= ? ORDER BY next_at, delivery_id LIMIT ?",
+        [host_id, wanted.until, list(TERMINAL), wanted.each, wanted.limit],
     )
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
