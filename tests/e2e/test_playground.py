@@ -18,8 +18,10 @@ from tests.support.kernels import Kernel
 CELLS = """
 from typing import Annotated, Literal
 
+import matplotlib.pyplot as plt
 import pydantic
-from warmcell import get_step_context, pipeline, step
+from matplotlib.figure import Figure
+from warmcell import pipeline, step
 
 class Address(pydantic.BaseModel):
     street: str
@@ -67,6 +69,17 @@ def count(n: int) -> list:
 def counting(n: int) -> list:
     return count(n)
 
+@step
+def draw(n: int) -> Figure:
+    figure, axes = plt.subplots()
+    axes.plot(range(n))
+    return figure
+
+@pipeline
+def drawing(n: int) -> Figure:
+    return draw(n)
+
+drawing.deploy("drawing")
 judged.deploy("judged")
 broken.deploy("broken")
 counting.deploy("counting")
@@ -254,6 +267,29 @@ def test_the_javascript(open_page: Callable[[str], Any], jupyter_server: Jupyter
     with page.expect_console_message() as said:
         page.evaluate(f"async () => {{ {code} }}")
     assert said.value.args[0].json_value()["verdict"]["text"] == "Ada's `best` is glad"
+
+
+def test_a_figure(open_page: Callable[[str], Any]) -> None:
+    """A figure among the outputs is shown."""
+    page = open_page("drawing/")
+    page.get_by_label("n", exact=True).fill("5")
+    image = run(page).locator(".outputs img")
+    page.wait_for_function("image => image.naturalWidth > 100", arg=image.element_handle())
+
+
+def test_calling_with_a_key(open_page: Callable[[str], Any], jupyter_server: JupyterServer) -> None:
+    """A key can be tried instead of the login."""
+    path = "warmcell/api/v1/deployments/judged/keys"
+    key = jupyter_server.post(path, {"name": "tried", "scopes": ["invoke"]}).json()["key"]
+    page = open_page("judged/")
+    page.get_by_label("name", exact=True).fill("Ada")
+    page.get_by_label("Key", exact=True).fill(key[:-3] + "abc")
+    assert run(page).locator(".head strong").inner_text() == "401"
+    page.get_by_label("Key", exact=True).fill(key)
+    assert outputs(run(page))["text"] == "Ada is glad"
+    assert key not in page.locator("body").inner_text()
+    last = jupyter_server.get("warmcell/judged/runs?limit=1").json()["runs"][0]
+    assert last["user"] == "key:tried"
 
 
 def test_a_token_in_the_address(jupyter_server: JupyterServer, page: Any) -> None:

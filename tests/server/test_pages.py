@@ -14,6 +14,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.support.jupyter import JupyterServer
+from tests.support.kernels import Kernel
 from warmcell import wire
 from warmcell_server import openapi, pages
 from warmcell_server.deployment import Deployment
@@ -119,6 +120,36 @@ def test_examples_are_of_runs_that_succeeded(serving: JupyterServer) -> None:
     document = serving.get("warmcell/risky/openapi.json").json()
     body = document["paths"]["/invoke"]["post"]["requestBody"]["content"]["application/json"]
     assert {"parameters": {"kind": "again"}} in [e["value"] for e in body["examples"].values()]
+
+
+def test_recorded_parameters_are_not_for_everybody(serving: JupyterServer, author: Kernel) -> None:
+    """Visitors of a public deployment and keys for calls see its schema, but no parameters."""
+    author.run("risky.deploy('open-risky', settings={'auth': 'public'})")
+    serving.invoke("open-risky", {"kind": "of-ada-alone"})
+    made = serving.post(
+        "warmcell/api/v1/deployments/open-risky/keys", {"name": "caller", "scopes": ["invoke"]}
+    )
+    key = {"Authorization": f"Bearer {made.json()['key']}"}
+    for path in ("", "docs", "openapi.json"):
+        whole = serving.get(f"warmcell/open-risky/{path}")
+        visited = serving.get(f"warmcell/open-risky/{path}", authenticated=False)
+        keyed = serving.get(f"warmcell/open-risky/{path}", headers=key)
+        assert [whole.status, visited.status, keyed.status] == [200, 200, 200]
+        assert "of-ada-alone" in whole.text
+        assert "of-ada-alone" not in visited.text
+        assert "of-ada-alone" not in keyed.text
+    assert 'href="metrics"' not in serving.get("warmcell/open-risky/", authenticated=False).text
+
+
+def test_a_secret_is_no_example(serving: JupyterServer, author: Kernel) -> None:
+    """Where there is a place for a secret, recorded parameters are no examples."""
+    author.run(
+        "@pipeline\ndef guarded(kind: str, api_key: str = '') -> str:\n    return fail(kind)\n"
+        "guarded.deploy('guarded')"
+    )
+    serving.invoke("guarded", {"kind": "fine", "api_key": "hush-hush"})
+    for path in ("", "docs", "openapi.json"):
+        assert "hush-hush" not in serving.get(f"warmcell/guarded/{path}").text
 
 
 def test_the_rendered_document(serving: JupyterServer) -> None:

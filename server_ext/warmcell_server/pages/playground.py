@@ -99,14 +99,20 @@ def curl(deployment: Deployment, url: str) -> str:
 
 def _links(deployment: Deployment, *, sees_all: bool) -> Html:
     served = deployment.served
-    api = served.api_url_path.lstrip("/")
-    found = [("API", served.docs_url_path.lstrip("/")), ("openapi.json", "openapi.json")]
+    found = []
+    if served.offers("docs"):
+        found += [("API", served.docs_url_path), ("openapi.json", "openapi.json")]
     if sees_all:
+        api = served.api_url_path
+        found.append(("Runs", "runs"))
         found += [
-            ("Runs", "runs"),
-            ("Info", api + served.info_url_path),
-            ("Health", api + served.health_url_path),
-            ("Metrics", api + served.metrics_url_path),
+            (name.capitalize(), api + path)
+            for name, path in (
+                ("info", served.info_url_path),
+                ("health", served.health_url_path),
+                ("metrics", served.metrics_url_path),
+            )
+            if served.offers(name)
         ]
     links = [el("a", text, href=href.lstrip("/")) for text, href in found]
     return el("p", *(part for link in links for part in (link, " ")), class_="links")
