@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.kernel.shells import Notebook, notebook
+from warmcell import link
 from warmcell.errors import DefinitionError, UsageError
 from warmcell.magics import WarmcellMagics
 from warmcell.options import Retry, StepOptions
@@ -15,10 +17,13 @@ from warmcell.steps import OutputSpec, Step
 
 
 @pytest.fixture
-def cell() -> Iterator[Notebook]:
+def cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
+    """A notebook with the magics, and an empty store for those of its cells that run something."""
+    monkeypatch.setenv("WARMCELL_HOME", str(tmp_path / "store"))
     with notebook() as made:
         made.shell.register_magics(WarmcellMagics)
         yield made
+    link.kernel().close()
 
 
 class TestDefCells:

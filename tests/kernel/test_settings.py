@@ -19,6 +19,7 @@ from warmcell.config import (
 )
 from warmcell.config.deployment_settings import for_host, merged, normalized
 from warmcell.errors import UsageError
+from warmcell.magics import WarmcellMagics
 from warmcell_server.limits import limits_of
 from warmcell_server.settings import settings_of
 
@@ -172,11 +173,10 @@ class TestMagics:
     def cell(self) -> Iterator[Notebook]:
         """A notebook with the magics."""
         with notebook() as cell:
-            cell("%load_ext warmcell")
+            cell.shell.register_magics(WarmcellMagics)
             cell("from warmcell import pipeline\nbase = {'concurrency': 9, 'max_queue': 1}")
             cell("def warm(): ...\ndef around(request, call_next): return call_next(request)")
             yield cell
-            cell("%unload_ext warmcell")
 
     def test_options_are_settings(self, cell: Notebook) -> None:
         """Options of %%pipeline win over the dict that --settings names."""
