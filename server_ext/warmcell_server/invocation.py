@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from warmcell.errors import Conflict, UsageError, WarmcellError
+from warmcell.errors import Conflict, Forbidden, UsageError, WarmcellError
 from warmcell_server import problems
+from warmcell_server.access import PUBLIC
 from warmcell_server.authored import check_headers
 from warmcell_server.calls import PLAIN, CallResult, Waiting, Wanted
 from warmcell_server.envelope import Envelope, envelope
@@ -174,6 +175,11 @@ class Invocation:
             if found.skip_artifact_materialization:
                 fields["plain"] = True
             if found.callback_url is not None:
+                if self._user == PUBLIC:  # else strangers could have this server post anywhere
+                    raise Forbidden(
+                        "A callback_url is for callers with a key or a login.",
+                        hint="Leave it out and ask for the run, or call with a key.",
+                    )
                 self._host.webhooks.check(found.callback_url)
         if asked is not NOTHING:
             detached = detached or asked.detached

@@ -31,6 +31,7 @@ held.deploy("held")
 held.deploy("single", concurrency=1)
 held.deploy("unrecorded", record="none")
 polite.deploy("polite")
+held.deploy("open", auth="public")
 failing.deploy("failing")
 """
 ALLOWED = {"Warmcell": {"callback_allow": ["127.0.0.1"]}}
@@ -259,3 +260,16 @@ def test_a_wrong_list_is_said_at_the_start(tmp_path: Path, monkeypatch: pytest.M
             embedded.host.webhooks.check(url)
     finally:
         embedded.close()
+
+
+def test_strangers_may_not_have_the_server_post(
+    server: JupyterServer, gate: Gate, target: Receiver
+) -> None:
+    """Anybody may call a public deployment, and nobody unknown may name a callback_url."""
+    gate.open()
+    body = {"parameters": gate.parameters(), "callback_url": target.url}
+    refused = server.post("warmcell/open/invoke", body, authenticated=False)
+    assert refused.status == 403, refused.text
+    assert "key or a login" in refused.json()["detail"]
+    assert server.invoke("open", gate.parameters(), authenticated=False).status == 200
+    assert target.count == 0
