@@ -27,7 +27,9 @@ class LabNotebook:
         self._code = [cell["id"] for cell in cells if cell.cell_type == "code"]
         page.goto(f"{server.url}lab/tree/{path.name}?token={server.token}")
         page.locator(CELL).nth(len(cells) - 1).wait_for(state="attached")
-        page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for()
+        # Not the indicator of executions: that is idle before there is a kernel, and what runs then
+        # may be lost.
+        page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
 
     def cell(self, name: str) -> Any:
         """The cell, outputs included."""
