@@ -16,6 +16,7 @@ from warmcell.calling import Request
 from warmcell.deployment import Deployment
 from warmcell.discovery import discover
 from warmcell.errors import UsageError
+from warmcell.handle import RunHandle
 from warmcell.transport import Http, Transport
 
 if TYPE_CHECKING:
@@ -87,6 +88,13 @@ class Client:
         else:
             self._transport = discover(token)
 
+    @classmethod
+    def of(cls, transport: Transport) -> Client:
+        """A client that goes this way."""
+        made = cls.__new__(cls)
+        made._transport = transport
+        return made
+
     @property
     def url(self) -> str:
         """Address of the host; ends in ``/warmcell/``."""
@@ -131,6 +139,12 @@ class Client:
     def cancel_run(self, run_id: str) -> None:
         """Cancel a run. Raises :class:`~warmcell.errors.Conflict` if it has ended."""
         self._call("DELETE", self._run_path(run_id))
+
+    def run_handle(self, run_id: str, deployment: str | None = None) -> RunHandle:
+        """Return a handle of a run that goes on, to wait for it or to follow it. With a key the
+        deployment is needed, unless the client's URL names it."""
+        name = self._named(deployment) if self._keyed else deployment or ""
+        return RunHandle(self._transport, name, run_id)
 
     get_pipeline_run = get_run
     list_pipeline_runs = list_runs

@@ -76,6 +76,16 @@ class Deployment:
         """ "pending", "stored", or why the snapshot cannot be restored in another kernel."""
         return str(self.refresh()._described.get("stored"))
 
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        """JSON Schema of the parameters."""
+        if "input_schema" not in self._described:  # any key may read the document
+            path = f"{quote(self.name, safe='')}/openapi.json"
+            components = self._transport.control("GET", path)["components"]
+            schema = components["schemas"].get("Parameters", {})
+            self._described["input_schema"] = {**schema, "components": components}
+        return dict(self._described["input_schema"])
+
     def refresh(self) -> Deployment:
         """Ask the host again; returns itself. With a key that may ``read``, or a token."""
         keyed = getattr(self._transport, "keyed", False)

@@ -27,11 +27,17 @@ class Found(NamedTuple):
 
 
 def discover(token: str | None = None, *, near: Path | None = None) -> Http:
-    """Find the host that is meant: the one of the store of the folder ``near``, by default the
-    current one; else the only one that runs.
+    """Find the host that is meant: that of the Jupyter server which started this process's kernel;
+    else the one of the store of the folder ``near``, by default the current one; else the only one
+    that runs.
 
     Raises :class:`LinkError` naming what to set if there is none, or several.
     """
+    if parent := os.environ.get("JPY_PARENT_PID"):
+        for http in _servers(token, f"jpserver-{parent}.json"):
+            with contextlib.suppress(WarmcellError):
+                http.control("GET", "api/v1/status", timeout=ASK_SECONDS)
+                return http
     found = hosts(token, near=near)
     home = store_of(near or Path.cwd())
     here = [host for host in found if home is not None and Path(host.home) == home]
@@ -78,11 +84,11 @@ def store_of(folder: Path) -> Path | None:
     return None
 
 
-def _servers(token: str | None) -> Iterator[Http]:
+def _servers(token: str | None, name: str = "jpserver-*.json") -> Iterator[Http]:
     """The Jupyter servers that say in their runtime folder where they are."""
     from jupyter_core.paths import jupyter_runtime_dir
 
-    for file in sorted(Path(jupyter_runtime_dir()).glob("jpserver-*.json")):
+    for file in sorted(Path(jupyter_runtime_dir()).glob(name)):
         server = _read(file)
         with contextlib.suppress(LinkError):
             if _alive(server.get("pid")) and server.get("url"):

@@ -58,7 +58,8 @@ class RunHandle:
     @property
     def url(self) -> str:
         """Address of the run."""
-        return f"{self._transport.url}{quote(self.deployment, safe='')}/runs/{self.run_id}"
+        place = quote(self.deployment, safe="") if self.deployment else "api/v1"
+        return f"{self._transport.url}{place}/runs/{self.run_id}"
 
     @property
     def status(self) -> str:
@@ -197,15 +198,17 @@ class RunHandle:
 
 
 def run_path(transport: Transport, deployment: str, run_id: str) -> str:
-    """Where a run is asked for: a link has the control plane only, a key the deployment only."""
-    if transport.web:
+    """Where a run is asked for: a link has the control plane only, a key the deployment only, and
+    a run of a cell has no deployment."""
+    if transport.web and deployment:
         return f"{quote(deployment, safe='')}/runs/{quote(run_id, safe='')}"
     return f"api/v1/runs/{quote(run_id, safe='')}"
 
 
 def events_path(deployment: str, run_id: str) -> str:
     """Where the events of a run are read."""
-    return f"{quote(deployment, safe='')}/runs/{quote(run_id, safe='')}/events"
+    place = quote(deployment, safe="") if deployment else "api/v1"
+    return f"{place}/runs/{quote(run_id, safe='')}/events"
 
 
 def error_of(run: Mapping[str, Any]) -> WarmcellError:

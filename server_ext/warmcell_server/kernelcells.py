@@ -53,6 +53,24 @@ class Job:
         place, separator, _ = self.target.rpartition("::")
         return self.folder / place if separator and place.endswith(".ipynb") else None
 
+    def check(self) -> None:
+        """Raise :class:`UsageError` for what no kernel needs to be started for."""
+        if not self.folder.is_dir():
+            raise UsageError(f"There is no folder '{self.folder}' on the server's machine.")
+        place, separator, _ = self.target.rpartition("::")
+        known = place.endswith((".py", ".ipynb")) if separator else re.search("[.:]", self.target)
+        if not known:
+            raise UsageError(
+                f"'{self.target}' names no pipeline.",
+                hint="Write module.pipeline, file.py::pipeline or notebook.ipynb::pipeline.",
+            )
+        if separator and not (self.folder / place).is_file():
+            what = "notebook" if place.endswith(".ipynb") else "file"
+            raise UsageError(
+                f"There is no {what} '{self.folder / place}'.",
+                hint="The path is relative to your folder.",
+            )
+
     def written(self) -> str:
         """What its cells printed, the newest part."""
         return "".join(self.output)[-MOST_OUTPUT:]
@@ -167,10 +185,6 @@ class Cells:
 def _read(notebook: Path) -> Any:
     try:
         return nbformat.read(notebook, as_version=4)
-    except FileNotFoundError:
-        raise UsageError(
-            f"There is no notebook '{notebook}'.", hint="The path is relative to your folder."
-        ) from None
     except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
         raise UsageError(f"'{notebook.name}' is no notebook that can be read: {error}") from error
 

@@ -92,8 +92,7 @@ class DedicatedKernels:
     # -- one kernel ----------------------------------------------------------------------------
 
     async def _start(self, job: Job) -> str:
-        if not job.folder.is_dir():
-            raise UsageError(f"There is no folder '{job.folder}' on the server's machine.")
+        await asyncio.to_thread(job.check)
         name = job.kernel or await asyncio.to_thread(kernel_of, job.notebook)
         specs = self._manager.kernel_spec_manager.find_kernel_specs()
         if name is not None and name not in specs:

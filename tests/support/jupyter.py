@@ -87,6 +87,11 @@ class JupyterServer:
         return f"http://127.0.0.1:{self.port}{self.base_url}"
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the server, for commands that shall find it by themselves."""
+        return dict(self._environment)
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid

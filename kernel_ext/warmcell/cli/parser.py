@@ -1,0 +1,229 @@
+"""The words of a command line: which there are, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from warmcell import __version__
+from warmcell.cli.ends import EXPLAINED
+from warmcell.errors import UsageError
+
+__all__ = ["parse"]
+
+Command = Callable[[argparse.Namespace], int | None]
+
+_PARAMETERS = (
+    "Parameters of the pipeline stand behind as --city=London; behind a lone -- also those that "
+    "are called like an option."
+)
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Read a command line. ``command`` of the result is to be called with it; ``words`` are those
+    that were left, for commands that take parameters.
+
+    Ends the process for ``--help`` and for wrong usage, as argparse does.
+    """
+    parser = _parser()
+    before, after = list(words), []
+    if "--" in before:
+        at = before.index("--")
+        before, after = before[:at], before[at + 1 :]
+    given, left = parser.parse_known_args(before)
+    if not hasattr(given, "command"):
+        parser.parse_args([*before, "--help"])
+    given.words = [*left, *after]
+    if given.words and not given.takes_words:
+        raise UsageError(
+            f"{given.prog} does not take '{given.words[0]}'.", hint=f"See {given.prog} --help."
+        )
+    return given
+
+
+class _Menu:
+    """A word with words below it."""
+
+    def __init__(self, parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+        self._common = common
+        self._menu = parser.add_subparsers(metavar="COMMAND", required=False)
+
+    def menu(self, name: str, help: str) -> _Menu:
+        made = self._menu.add_parser(name, help=help, description=help, allow_abbrev=False)
+        return _Menu(made, self._common)
+
+    def add(
+        self, name: str, module: str, function: str, help: str, *, words: str = ""
+    ) -> argparse.ArgumentParser:
+        """A command: ``function`` of ``warmcell.cli.module``, loaded when it is called."""
+        made: argparse.ArgumentParser = self._menu.add_parser(
+            name,
+            parents=[self._common],
+            help=help,
+            description=help,
+            epilog=words or None,
+            allow_abbrev=False,
+        )
+        made.set_defaults(
+            command=_loaded(module, function), takes_words=bool(words), prog=made.prog
+        )
+        return made
+
+
+def _loaded(module: str, function: str) -> Command:
+    def command(given: argparse.Namespace) -> int | None:
+        from importlib import import_module
+
+        found: Command = getattr(import_module(f"warmcell.cli.{module}"), function)
+        return found(given)
+
+    return command
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="warmcell",
+        description="Pipelines made of notebook cells, served by the kernel that holds them.",
+        epilog=EXPLAINED,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"warmcell {__version__}")
+    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    where = common.add_argument_group("which server (found by itself if none is named)")
+    where.add_argument("--url", help="address of the server or deployment (WARMCELL_URL)")
+    where.add_argument("--token", help="token of the server (WARMCELL_TOKEN)")
+    where.add_argument("--key", help="API key of the deployment (WARMCELL_KEY)")
+    common.add_argument("--json", action="store_true", help="print JSON")
+    top = _Menu(parser, common)
+    _pipelines(top.menu("pipeline", "deploy and run pipelines of modules and notebooks"))
+    deployments = top.menu("deployment", "call, list and manage deployments")
+    _deployments(deployments)
+    for menu in (top, deployments):
+        _keys(menu.menu("keys", "API keys of a deployment"))
+    _runs(top.menu("runs", "the history of runs"))
+    _servers(top)
+    return parser
+
+
+def _pipelines(menu: _Menu) -> None:
+    target = (
+        "module.pipeline, file.py::pipeline or notebook.ipynb::pipeline, looked for in this folder"
+    )
+    deploy = menu.add("deploy", "pipelines", "deploy", "serve a pipeline from a kernel of its own")
+    run = menu.add("run", "pipelines", "run", "run a pipeline once, tracked", words=_PARAMETERS)
+    for made in (deploy, run):
+        made.add_argument("target", metavar="PIPELINE", help=target)
+        made.add_argument("--kernel", metavar="NAME", help="kernelspec to use")
+        made.add_argument("--timeout", type=_seconds, default=600.0, metavar="S",
+                          help="seconds that it may take (600)")  # fmt: skip
+    deploy.add_argument("--name", help="name in the URL; the pipeline's own by default")
+    deploy.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE",
+                        help="a setting of the deployment, such as concurrency=4")  # fmt: skip
+    deploy.add_argument("--overtake", "--overwrite", action="store_true",
+                        help="take the name over from a notebook that serves it")  # fmt: skip
+    run.add_argument("--name", help="name of the run")
+    _given(run)
+
+
+def _deployments(menu: _Menu) -> None:
+    invoke = menu.add("invoke", "deployments", "invoke", "call a deployment", words=_PARAMETERS)
+    invoke.add_argument("name", nargs="?", metavar="NAME",
+                        help="may be left out where --url names it")  # fmt: skip
+    how = invoke.add_mutually_exclusive_group()
+    how.add_argument("--no-wait", action="store_true", help="only start the run; prints its id")
+    how.add_argument("--stream", action="store_true", help="show what happens while it happens")
+    invoke.add_argument("--timeout", type=_seconds, metavar="S", help="seconds that it may take")
+    invoke.add_argument("--run-name", metavar="TEXT", help="name of the run")
+    invoke.add_argument("--idempotency-key", metavar="TEXT",
+                        help="calls with the same one make one run")  # fmt: skip
+    invoke.add_argument("--callback-url", metavar="URL", help="told when the run has ended")
+    _given(invoke)
+    listing = menu.add("list", "deployments", "listing", "what is deployed")
+    listing.add_argument("--pipeline", metavar="NAME", help="only deployments of this pipeline")
+    describe = _named(menu.add("describe", "deployments", "describe", "all about one deployment"))
+    describe.add_argument("--schema", action="store_true", help="print the parameters' schema")
+    logs = _named(menu.add("logs", "deployments", "logs", "what its runs wrote"))
+    logs.add_argument("-f", "--follow", action="store_true", help="go on as runs end")
+    logs.add_argument("-t", "--tail", type=int, metavar="N", help="only the last N lines")
+    delete = _named(menu.add("delete", "deployments", "delete", "stop serving; its runs stay"))
+    delete.add_argument("-y", "--yes", action="store_true", help=argparse.SUPPRESS)  # ZenML's
+    rollback = _named(
+        menu.add("rollback", "deployments", "rollback", "serve an earlier snapshot again")
+    )
+    rollback.add_argument("--to", type=int, metavar="N", help="number of the snapshot")
+
+
+def _keys(menu: _Menu) -> None:
+    create = _named(menu.add("create", "keys", "create", "make a key; it is shown this once"))
+    create.add_argument("key_name", metavar="KEY", help="name of the key")
+    create.add_argument("--scope", action="append", choices=["invoke", "read"], default=None,
+                        help="what it opens (invoke)")  # fmt: skip
+    create.add_argument("--expires-in", type=_duration, metavar="TIME",
+                        help="seconds, or as 30m, 12h, 90d")  # fmt: skip
+    _named(menu.add("list", "keys", "listing", "keys of a deployment"))
+    revoke = _named(menu.add("revoke", "keys", "revoke", "make a key useless, at once"))
+    revoke.add_argument("key_name", metavar="KEY", help="name of the key")
+
+
+def _runs(menu: _Menu) -> None:
+    listing = menu.add("list", "runs", "listing", "runs, the newest first")
+    for name in ("pipeline", "deployment", "status", "trigger"):
+        listing.add_argument(f"--{name}", metavar="NAME", help=f"only runs of this {name}")
+    listing.add_argument("--limit", type=int, default=20, metavar="N", help="how many (20)")
+    listing.add_argument("--since", metavar="TIME", help="RFC 3339, such as 2026-11-21T08:00:00Z")
+    show = menu.add("show", "runs", "show_run", "one run with its steps, logs and outputs")
+    wait = menu.add("wait", "runs", "wait", "wait for the end of a run; prints its outputs")
+    cancel = menu.add("cancel", "runs", "cancel", "ask a run to stop")
+    follow = menu.add("follow", "runs", "follow", "show what happens in a run as it happens")
+    for made in (show, wait, cancel, follow):
+        made.add_argument("run_id", metavar="RUN", help="id of the run")
+        made.add_argument("--deployment", metavar="NAME", help="its deployment, with a key")
+    wait.add_argument("--timeout", type=_seconds, metavar="S", help="seconds to wait at most")
+
+
+def _servers(top: _Menu) -> None:
+    serve = top.add(
+        "serve",
+        "servers",
+        "serve",
+        "start a Jupyter server with Warmcell and no browser, or say where one runs",
+        words="Options of Jupyter Server, such as --ServerApp.ip=0.0.0.0, are passed on.",
+    )
+    serve.add_argument("--folder", metavar="FOLDER", default=".", help="root folder (this one)")
+    serve.add_argument("--port", type=int, metavar="N", help="port (8888, or the next free one)")
+    top.add("status", "servers", "status", "the servers that run, and what they serve")
+
+
+def _named(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    made.add_argument("name", metavar="NAME", help="name of the deployment")
+    return made
+
+
+def _given(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "-p", "--parameters", metavar="JSON",
+        help="parameters as a JSON object; @FILE reads it from a file, - from standard input",
+    )  # fmt: skip
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError("it is a number of seconds above 0")
+    return seconds
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def _duration(text: str) -> float:
+    unit: Any = _UNITS.get(text[-1:])
+    try:
+        seconds = float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no time: write 3600, 30m, 12h or 90d")
+    return seconds
