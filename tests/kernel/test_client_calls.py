@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from warmcell.streaming import RunEvent
 SETUP = """
 %load_ext warmcell
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from warmcell import get_step_context, pipeline, report_progress, step
 from warmcell.client import Client
 
@@ -137,6 +137,13 @@ def kinds(events: list[RunEvent]) -> list[str]:
     return [event.kind for event in events]
 
 
+async def until(fact: Callable[[], bool]) -> None:
+    """Wait for a change that nothing announces."""
+    async with asyncio.timeout(30):
+        while not fact():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 class TestAsync:
     def test_many_calls_at_once(self, client: Client) -> None:
         """ainvoke answers on an event loop, many at a time, with the same errors."""
@@ -190,6 +197,28 @@ class TestAsync:
             return (await handle.await_end()).status
 
         assert asyncio.run(work()) == "succeeded"
+
+    def test_a_call_that_is_given_up_leaves_the_queue(
+        self, cell: Notebook, address: tuple[str, str]
+    ) -> None:
+        """A cancelled call closes its connection, and its run is not begun."""
+        cell("gate.clear()")
+        deployment = Client(*address).get_deployment("waiting")
+
+        async def work() -> int:
+            running = [await deployment.asubmit() for _ in range(2)]
+            call = asyncio.ensure_future(deployment.ainvoke())
+            await until(lambda: deployment.refresh().to_json()["queued"] == 1)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            await until(lambda: deployment.refresh().to_json()["queued"] == 0)
+            cell["gate"].set()
+            for handle in running:
+                await handle
+            return len(Client(*address).list_runs(deployment="waiting", status="queued"))
+
+        assert asyncio.run(work()) == 0
 
 
 class TestHandles:

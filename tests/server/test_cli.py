@@ -212,6 +212,18 @@ class TestDeploy:
         )
         warmcell("deployment", "delete", "mine")
 
+    def test_a_kernel_that_dies(self, warmcell: Command, server: JupyterServer) -> None:
+        """A dedicated kernel that dies leaves the list, and its deployment says what to do."""
+        before = kernels(server)
+        made = warmcell("pipeline", "deploy", "run.weather_agent", "--name", "mortal", "--json")
+        os.kill(made.json()["worker_pid"], signal.SIGKILL)
+        wait_until(lambda: kernels(server) <= before)
+        failed = warmcell("deployment", "invoke", "mortal", "--city=x", code=6)
+        assert "Deploy it again from run.weather_agent" in failed.err
+        warmcell("pipeline", "deploy", "run.weather_agent", "--name", "mortal")
+        assert warmcell("deployment", "invoke", "mortal", "--city=x").out == "x: 2 sunny days\n"
+        warmcell("deployment", "delete", "mortal")
+
     @pytest.mark.parametrize(
         ("target", "code", "said"),
         [
