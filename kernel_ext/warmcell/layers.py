@@ -25,6 +25,7 @@ from warmcell.exchange import Request, Response, checked
 from warmcell.ids import now
 from warmcell.records import ErrorInfo
 from warmcell.runner.cancellation import CancelToken
+from warmcell.runner.errorinfo import message_of
 
 if TYPE_CHECKING:
     from warmcell.serving import Binding
@@ -264,7 +265,7 @@ def _failed(
     if refusal is None:
         tell_error("middleware", error)
     name = refusal.__name__ if refusal is not None else type(error).__name__
-    told = error.message if isinstance(error, WarmcellError) else str(error)
+    told = message_of(error)
     hint = error.hint if isinstance(error, WarmcellError) else None
     answer.error = ErrorInfo(name, told, hint=hint)
     if isinstance(error, OutputError):

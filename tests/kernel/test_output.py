@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.kernel.executing import run, text
@@ -66,6 +67,14 @@ def test_prints_go_to_the_run_and_not_to_the_screen() -> None:
         assert shown.getvalue() == ""
         print("outside")
         assert shown.getvalue() == "outside\n"
+
+
+def test_half_characters_can_be_recorded() -> None:
+    """The name of a file that was not decoded, say."""
+    with screen():
+        outcome = logged(lambda: print("read \udc80"))
+        assert [log.text for log in outcome.detail.logs] == ["read ?\n"]
+        assert b"read ?" in msgspec.json.encode(outcome.detail)
 
 
 def test_logging_goes_to_the_run() -> None:

@@ -117,6 +117,21 @@ def test_a_step_that_raises_is_named(kernel: link.Kernel) -> None:
     assert run["status"] == "failed"
 
 
+def test_half_characters_of_an_error_reach_the_caller(kernel: link.Kernel) -> None:
+    """What has no UTF-8, such as a file's name that was not decoded, is told with "?" for it."""
+
+    @step
+    def search(x: int) -> int:
+        raise ValueError("no \udc80")
+
+    @pipeline
+    def searching(x: int) -> int:
+        return search(x)
+
+    with pytest.raises(RunError, match=r"Step 'search' raised ValueError: no \?"):
+        searching.deploy("search").invoke(x=1)
+
+
 def test_calls_that_wait_do_not_stop_other_calls(kernel: link.Kernel) -> None:
     """While many calls of one deployment wait inside a step, another one answers, as does the
     control plane."""

@@ -14,6 +14,7 @@ from warmcell.endpoints.definition import Endpoint
 from warmcell.errors import EndpointError, StepCancelled, UsageError, WarmcellError
 from warmcell.exchange import Request, Response
 from warmcell.runner.cancellation import CancelToken
+from warmcell.runner.errorinfo import message_of
 from warmcell.schemas.jsonform import to_json, without_json_form
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class ServedEndpoint:
     def _failed(self, call: int, error: BaseException) -> wire.EndpointAnswer:
         endpoint = self.endpoint
         tell_error(f"endpoint {endpoint.name}", error)
-        told = f"Endpoint '{endpoint.name}' raised {type(error).__name__}: {error}"
+        told = f"Endpoint '{endpoint.name}' raised {type(error).__name__}: {message_of(error)}"
         return failed(call, EndpointError(told))
 
 
@@ -103,7 +104,7 @@ def failed(call: int, error: WarmcellError) -> wire.EndpointAnswer:
     """An answer that the host turns into the problem of ``error``."""
     kind = next(base for base in type(error).__mro__ if base in REFUSALS or base is EndpointError)
     name = re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
-    body: dict[str, Any] = {"type": f":{name}", "detail": error.message}
+    body: dict[str, Any] = {"type": f":{name}", "detail": message_of(error)}
     for key in ("hint", "errors", "retry_after"):
         if value := getattr(error, key, None):
             body[key] = value

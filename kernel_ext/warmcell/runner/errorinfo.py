@@ -9,8 +9,9 @@ from types import TracebackType
 
 from warmcell.errors import WarmcellError
 from warmcell.records import ErrorInfo
+from warmcell.utf8 import storable
 
-__all__ = ["error_info", "own_frames"]
+__all__ = ["error_info", "message_of", "own_frames"]
 
 _HERE = str(Path(__file__).parent) + "/"
 
@@ -28,14 +29,15 @@ def error_info(error: BaseException, step: str | None = None) -> ErrorInfo:
     kind = type(error)
     trace = own_frames(error.__traceback__)
     text = "".join(itertools.islice(traceback.format_exception(kind, error, trace), 500))
-    message = error.message if isinstance(error, WarmcellError) else _message(error)
     hint = error.hint if isinstance(error, WarmcellError) else None
-    return ErrorInfo(kind.__name__, message, step, text, hint)
+    hint = None if hint is None else storable(hint)
+    return ErrorInfo(kind.__name__, message_of(error), step, storable(text), hint)
 
 
-def _message(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
+    """What an error says, without its hint; never raises."""
     try:
-        return str(error)
+        return storable(error.message if isinstance(error, WarmcellError) else str(error))
     except Exception as broken:
         # The message comes from code of the user, and this is where errors end up.
         return f"<the message of this error cannot be made: {type(broken).__name__}>"

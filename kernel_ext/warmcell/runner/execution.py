@@ -12,6 +12,7 @@ from warmcell.ids import now
 from warmcell.records import ArtifactRecord, ErrorInfo, LogRecord, RunDetail, StepRecord, StepStatus
 from warmcell.runner.cancellation import CancelToken
 from warmcell.runner.errorinfo import error_info
+from warmcell.utf8 import storable
 
 if TYPE_CHECKING:
     from warmcell.graph import Node
@@ -204,7 +205,7 @@ class Execution:
         self._logged += len(text)
         if self._logged > LOG_LIMIT:
             text = text[:1000] + f"\n[more than {LOG_LIMIT} characters: the rest was dropped]\n"
-        self.logs.append(LogRecord(now(), stream, text, step, level))
+        self.logs.append(LogRecord(now(), stream, storable(text), step, level))
         if feed is not None:
             feed.news()
 

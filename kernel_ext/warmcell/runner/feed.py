@@ -24,6 +24,7 @@ from warmcell.errors import LinkError
 from warmcell.ids import now, rfc3339
 from warmcell.records import ErrorInfo, LogRecord, StepRecord
 from warmcell.schemas.jsonform import qualified, to_json
+from warmcell.utf8 import storable
 
 if TYPE_CHECKING:
     from warmcell.runner.execution import Execution, Yielded
@@ -127,7 +128,7 @@ class Feed:
 
     def progress(self, step: str, done: float, total: float | None, message: str | None) -> None:
         """A step says how far it is; only the newest of what waits to be sent is."""
-        text = None if message is None else _clean(str(message))
+        text = None if message is None else storable(str(message))
         self._progress[step] = (now(), _Progress(step, done, total, text))
         self.news()
 
@@ -235,17 +236,12 @@ def _step(step: StepRecord, status: str, finished: int | None) -> _Step:
 
 def _error(error: ErrorInfo) -> dict[str, str | None]:
     """An error without its traceback, which is in the record of the run."""
-    return {"type": error.type, "message": _clean(error.message), "hint": error.hint}
+    return {"type": error.type, "message": error.message, "hint": error.hint}
 
 
 def _log(record: LogRecord) -> _Log:
     moment = rfc3339(record.time)
-    return _Log(moment, record.stream, _clean(record.text), record.step, record.level)
-
-
-def _clean(text: str) -> str:
-    """``text`` without half characters, which no JSON can have."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return _Log(moment, record.stream, record.text, record.step, record.level)
 
 
 def _output(value: Yielded) -> _Output:
