@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Binding", "Serving"]
 
 CLEANUP_SECONDS = 30.0
+MOST_STOPPED = 1024  # runs that are remembered as told to stop
 CAP = 0.005  # what a call counts at most in the running mean, seconds
 UNKNOWN = 1.0  # prediction in seconds for a binding that was never called
 WEIGHT = 0.2  # of the newest call in the running mean
@@ -89,6 +90,7 @@ class Serving:
         self._bindings: dict[str, Binding] = {}
         self._runs: dict[str, Execution] = {}
         self._early: deque[str] = deque(maxlen=64)  # runs to watch that have not begun, or are gone
+        self._stopped: dict[str, str] = {}  # runs told to stop that were not found, with the reason
         self._overdue: set[str] = set()
         self.blobs: Path | None = None  # where outputs are kept as files; set by the link
         self._asides: dict[str, CancelToken] = {}  # endpoints and middleware, by what cancels them
@@ -176,6 +178,7 @@ class Serving:
             keep=message.record,
             traceparent=message.traceparent,
         )
+        self._stop_early(run.run_id, run.token)
         if send is not None and (message.stream or (self._early and run.run_id in self._early)):
             _feed(run, send)  # before it begins
         try:
@@ -226,6 +229,7 @@ class Serving:
         from warmcell.runner import CancelToken
 
         token = self._asides[message.run_id] = CancelToken()
+        self._stop_early(message.run_id, token)
         try:
             assert binding.layers is not None
             execute = partial(self._execute, binding, send=send)
@@ -260,7 +264,12 @@ class Serving:
                     binding.idle.set()
 
     def cancel(self, run_id: str, reason: str) -> None:
-        """Stop a run as soon as its code allows it; unknown runs have already ended."""
+        """Stop a run as soon as its code allows it; one that is unknown has ended, or begins in a
+        moment."""
+        with self._lock:  # before looking: see _stop_early
+            self._stopped[run_id] = reason
+            while len(self._stopped) > MOST_STOPPED:
+                del self._stopped[next(iter(self._stopped))]
         run = self._runs.get(run_id)
         if run is not None:
             if reason == "timed_out":
@@ -271,6 +280,13 @@ class Serving:
             if reason == "timed_out" and run is None:
                 self._overdue.add(run_id)
             aside.cancel(reason)
+
+    def _stop_early(self, run_id: str, token: CancelToken) -> None:
+        """Stop a run that was told to before it could be found: its parameters were being read, or
+        it was on its way to its thread. To be called once it can be found."""
+        reason = self._stopped.get(run_id)
+        if reason is not None:
+            token.cancel(reason)
 
     def watch(self, run_id: str, send: Send) -> None:
         """Send the events of a run to ``send``, those that were before too."""

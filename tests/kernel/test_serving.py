@@ -185,6 +185,18 @@ def test_a_deadline_ends_a_call(kernel: link.Kernel) -> None:
     assert run["status"] == "timed_out"
 
 
+def test_a_cancel_that_is_faster_than_its_call(kernel: link.Kernel) -> None:
+    """A run that is told to stop while its parameters are still read does not begin."""
+    deployment = holding.deploy("hold")
+    binding = kernel.binding("hold")
+    assert deployment.snapshot == 1
+    assert binding is not None
+    kernel.serving.cancel("early", "cancelled")
+    answer = kernel.serving.invoke(wire.Invoke(1, binding.key, "early", b'{"x": 1}'))
+    assert answer.status == "cancelled"
+    assert not ENTERED.is_set()
+
+
 def test_a_redeploy_drops_no_call(kernel: link.Kernel) -> None:
     """Calls in flight end on the snapshot they began with; none fails while names are switched."""
     deployment = doubling.deploy("same")
