@@ -89,11 +89,13 @@ class CallRecords:
         }  # fmt: skip
 
     def _record(self, call: Waiting, status: Status) -> RunRecord:
-        """What is stored of a call. Raw parameters are not where the signature has a secret, nor
-        where nothing is to be recorded: only the worker's dump of them has secrets masked."""
-        deployment, wanted = call.deployment, call.wanted
+        """What is stored of a call. Raw parameters are not where the signature has a secret (that
+        which is served, or the one that the call began with), nor where nothing is to be recorded:
+        only the worker's dump of them has secrets masked."""
+        deployment, wanted, pending = call.deployment, call.wanted, call.pending
         hidden = (
             deployment.has_secrets
+            or (pending is not None and pending.binding.has_secrets)
             or deployment.limits.record == "none"
             or wanted.content_type is not None
         )

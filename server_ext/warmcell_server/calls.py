@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,7 +15,7 @@ from warmcell_server.workers import Binding
 if TYPE_CHECKING:
     from warmcell_server.deployment import Deployment
 
-__all__ = ["PLAIN", "CallResult", "Pending", "Waiting", "Wanted", "invoke_message"]
+__all__ = ["PLAIN", "CallResult", "Pending", "Waiting", "Wanted", "heard", "invoke_message"]
 
 
 class Wanted(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -114,6 +114,12 @@ class Pending:
     sent_at: int
     deadline: int
     shown: bool = False
+
+
+def heard(future: asyncio.Future[Any]) -> None:
+    """For a future that nobody may ask: asyncio need not say that its error was not."""
+    if not future.cancelled():
+        future.exception()
 
 
 def invoke_message(pending: Pending) -> wire.Invoke:

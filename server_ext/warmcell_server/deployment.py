@@ -113,8 +113,9 @@ class Deployment:
     ) -> None:
         """Count a call that ended, after ``queued`` seconds of waiting and ``seconds`` of
         execution; ``steps`` are names and microseconds."""
-        mean = self.mean_seconds
-        self.mean_seconds = mean + _WEIGHT * (seconds - mean) if mean else seconds
+        if seconds and status != "invalid":  # else nothing ran, which says nothing of what will
+            mean = self.mean_seconds
+            self.mean_seconds = mean + _WEIGHT * (seconds - mean) if mean else seconds
         self.last_run_at = finished_at
         self.measures.ended(status, seconds, queued, steps)
 

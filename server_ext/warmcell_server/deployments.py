@@ -213,7 +213,7 @@ class Deployments:
         deployment.snapshot = binding.snapshot
         deployment.digest = body.digest
         deployment.input_schema = body.input_schema
-        deployment.has_secrets = b'"writeOnly"' in bytes(body.input_schema)  # pydantic's mark
+        deployment.has_secrets = binding.has_secrets
         deployment.output_schema = body.output_schema
         deployment.steps = body.steps
         deployment.notes = body.notes

@@ -20,7 +20,15 @@ from warmcell.records import TERMINAL, ErrorInfo, Status
 from warmcell_server import tracing
 from warmcell_server.batch import BatchRuns
 from warmcell_server.callrecords import CallRecords
-from warmcell_server.calls import PLAIN, CallResult, Pending, Waiting, Wanted, invoke_message
+from warmcell_server.calls import (
+    PLAIN,
+    CallResult,
+    Pending,
+    Waiting,
+    Wanted,
+    heard,
+    invoke_message,
+)
 from warmcell_server.deployment import Deployment
 from warmcell_server.deployments import Deployments
 from warmcell_server.events import Events
@@ -126,7 +134,7 @@ class Dispatcher:
             self._webhooks.expect(
                 run_id=call.run_id, deployment=deployment.name, url=wanted.callback_url
             )
-        if wanted.kept:
+        if wanted.kept or (wanted.stream and limits.record == "all"):  # its id is told at once
             self._records.admitted(call, "running" if at_once else "queued")
         if wanted.stream or wanted.detached:
             self._hub.open(call.run_id, deployment.name, user)
@@ -319,6 +327,12 @@ class Dispatcher:
         else:
             call.pending.binding.worker.send(wire.Cancel(run_id))
 
+    def withdraw(self, call: Waiting) -> None:
+        """Nobody will hear of a call that was just admitted: stop it."""
+        call.future.add_done_callback(heard)
+        if not call.future.done():
+            self.cancel(call.run_id)
+
     def abandon(self, call: Waiting) -> None:
         """The caller went away. A call that waits is dropped; one that runs goes on, unless its
         deployment wants it cancelled. A run that belongs to the server is left alone."""
@@ -386,15 +400,24 @@ class Dispatcher:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            moment = now()
-            for pending in list(self._pending.values()):
-                if pending.deadline and moment > pending.deadline:
-                    self._time_out(pending)
-                elif not pending.shown and moment - pending.call.created_at > SHOW_RUNNING_AFTER:
-                    self._show(pending)
-            for deployment in self._all():
+            try:
+                self._sweep_once(now())
+            except Exception:
+                # An outermost edge: without this task no deadline would ever come again.
+                log.exception("Deadlines could not all be looked at")
+
+    def _sweep_once(self, moment: int) -> None:
+        for pending in list(self._pending.values()):
+            if pending.deadline and moment > pending.deadline:
+                self._time_out(pending)
+            elif not pending.shown and moment - pending.call.created_at > SHOW_RUNNING_AFTER:
+                self._show(pending)
+        for deployment in self._all():
+            if deployment.queue:
                 self._sweep_queue(deployment, moment)
-            self._let_go()
+                # A pool gets room without an end in it too, when a deployment leaves it.
+                self._send_waiting(deployment)
+        self._let_go()
 
     def _sweep_queue(self, deployment: Deployment, moment: int) -> None:
         late = [c for c in deployment.queue if _passed(c.deadline or 0, c.queue_deadline, moment)]

@@ -37,14 +37,16 @@ class Places:
 
     def room(self, deployment: Deployment) -> bool:
         """Whether one more call may run now."""
-        limits, binding = deployment.limits, deployment.binding
-        if binding is None or binding.worker.gone:
-            return False
-        if len(deployment.running) >= limits.concurrency:
-            return False
-        if limits.pool is None:
-            return True
-        return len(self._pools.get(limits.pool, ())) < self._size(limits.pool)
+        binding = deployment.binding
+        return binding is not None and not binding.worker.gone and self._free(deployment) > 0
+
+    def _free(self, deployment: Deployment) -> int:
+        """How many more calls of it its limits let run now."""
+        limits = deployment.limits
+        free = limits.concurrency - len(deployment.running)
+        if limits.pool is not None:
+            free = min(free, self._size(limits.pool) - len(self._pools.get(limits.pool, ())))
+        return free
 
     def next(self, deployment: Deployment) -> Deployment | None:
         """Whose first waiting call is next, now that ``deployment`` may have room: its own, or in
@@ -59,17 +61,13 @@ class Places:
 
     def eta(self, deployment: Deployment, ahead: int) -> float:
         """Seconds until a call with ``ahead`` calls before it is expected to start."""
-        limits = deployment.limits
-        places = limits.concurrency
-        if limits.pool is not None:
-            places = min(places, self._size(limits.pool))
-        return deployment.eta(ahead, places)
+        return deployment.eta(ahead, self._places(deployment))
 
     def check(self, deployment: Deployment, count: int) -> None:
         """Raise :class:`QueueFull` unless ``count`` calls can be admitted now, and
         :class:`ParameterError` if so many never can."""
         limits = deployment.limits
-        most = limits.concurrency + limits.max_queue
+        most = self._places(deployment) + limits.max_queue
         if count > most:
             raise ParameterError(
                 f"Deployment '{deployment.name}' takes at most {most} instances in one request; "
@@ -77,7 +75,8 @@ class Places:
                 errors=[{"pointer": "/instances", "message": "too many", "type": "too_long"}],
                 hint="Send fewer at once, or raise max_queue in its settings.",
             )
-        if count > most - len(deployment.running) - len(deployment.queue):
+        at_once = 0 if deployment.queue else max(0, self._free(deployment))
+        if count > at_once + limits.max_queue - len(deployment.queue):
             raise self.full(deployment)
 
     def full(self, deployment: Deployment) -> QueueFull:
@@ -90,6 +89,13 @@ class Places:
             retry_after=min(LONGEST_RETRY, max(1.0, math.ceil(seconds))),
             hint="Try again later, or raise max_queue or concurrency in its settings.",
         )
+
+    def _places(self, deployment: Deployment) -> int:
+        """How many calls of it may run at once at most."""
+        limits = deployment.limits
+        if limits.pool is None:
+            return limits.concurrency
+        return min(limits.concurrency, self._size(limits.pool))
 
     def _size(self, pool: str) -> int:
         sizes = [d.limits.pool_size for d in self._deployments() if d.limits.pool == pool]

@@ -58,7 +58,11 @@ class Binding:
     body: wire.Deploy
     in_flight: int = 0
     retired: bool = False
+    has_secrets: bool = field(init=False)  # whether its signature has a place for one
     since: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.has_secrets = b'"writeOnly"' in bytes(self.body.input_schema)  # pydantic's mark
 
 
 def _process_state(pid: int) -> str:

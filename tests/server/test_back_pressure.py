@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from tests.support.gates import Gate, ended, status, submit, wait_until
 from tests.support.jupyter import JupyterServer
+from tests.support.kernels import Kernel
 
 
 @pytest.fixture
@@ -54,6 +56,39 @@ def test_a_shared_pool(gated: JupyterServer, gate: Gate) -> None:
     assert starts == sorted(starts)
     for earlier, later in itertools.pairwise(done):
         assert later["started_at"] >= earlier["finished_at"]
+
+
+def test_a_pool_that_a_deployment_leaves(
+    gated: JupyterServer, gate: Gate, lonely: Callable[[str], Kernel]
+) -> None:
+    """What waited for its place runs, though no call of the pool ends any more."""
+    kernel = lonely("leaves")
+    kernel.run("held.deploy('leaves', pool='gpu1')\nheld.deploy('stays', pool='gpu1')")
+    running = submit(gated, "leaves", gate.parameters())
+    gate.entered()
+    waiting = submit(gated, "stays", gate.parameters(value=7))
+    assert status(gated, "stays", waiting)["status"] == "queued"
+    kernel.run("held.deploy('leaves')")
+    gate.open()
+    assert ended(gated, "leaves", running)["status"] == "succeeded"
+    assert ended(gated, "stays", waiting)["outputs"] == {"output": 7}
+
+
+def test_instances_in_a_pool(
+    gated: JupyterServer, gate: Gate, lonely: Callable[[str], Kernel]
+) -> None:
+    """All are admitted or none is, by the places of the pool and not by those of the deployment."""
+    lonely("pooled").run("held.deploy('pooled', pool='gpu2', max_queue=2)")
+    instances = [gate.parameters(value=n) for n in range(4)]
+    assert gated.post("warmcell/pooled/invoke", {"instances": instances}).status == 422
+    running = submit(gated, "pooled", gate.parameters())
+    gate.entered()
+    full = gated.post("warmcell/pooled/invoke", {"instances": instances[:3]})
+    assert full.status == 429
+    assert info(gated, "pooled")["queued"] == 0
+    gate.open()
+    ended(gated, "pooled", running)
+    assert gated.post("warmcell/pooled/invoke", {"instances": instances[:3]}).status == 200
 
 
 def hang_up(server: JupyterServer, name: str, parameters: Any) -> http.client.HTTPConnection:
