@@ -327,7 +327,12 @@ class Invocation:
             one = wanted
             if found.run_name is not None:
                 one = msgspec.structs.replace(wanted, run_name=f"{found.run_name}[{index}]")
-            calls.append(self._call(bytes(instance), one))
+            try:
+                calls.append(self._call(bytes(instance), one))
+            except WarmcellError:  # all are admitted or none is
+                for call in calls:
+                    self._host.dispatcher.withdraw(call)
+                raise
         if wanted.detached:
             if self._asked.wait is not None:
                 await asyncio.wait([c.future for c in calls], timeout=self._asked.wait)

@@ -17,7 +17,7 @@ from tornado import iostream, web
 from warmcell.errors import NotFound, UsageError
 from warmcell.records import TERMINAL
 from warmcell_server import following, visibility
-from warmcell_server.calls import Waiting
+from warmcell_server.calls import Waiting, heard
 from warmcell_server.events import Happening, Subscription
 from warmcell_server.handlers.base import Handler
 from warmcell_server.operations.runs import show_run
@@ -144,7 +144,7 @@ async def stream_run(handler: StreamingHandler, host: Host, call: Waiting) -> No
     """Answer a call with the events of its run. A run whose parameters do not fit has none: then
     its error is raised."""
     subscription = handler.subscription = host.hub.subscribe(call.run_id)
-    call.future.add_done_callback(_look)
+    call.future.add_done_callback(heard)
     if call.pending is not None and not subscription.begun:
         await subscription.news(BEGIN_SECONDS)
     if call.future.done() and call.future.exception() is None:
@@ -155,12 +155,6 @@ async def stream_run(handler: StreamingHandler, host: Host, call: Waiting) -> No
     handler.set_header("X-Run-Id", call.run_id)
     await _send(handler, _taken(subscription))
     subscription.close()
-
-
-def _look(future: asyncio.Future[Any]) -> None:
-    """The stream tells what became of the call: asyncio need not say that nobody asked."""
-    if not future.cancelled():
-        future.exception()
 
 
 async def _taken(subscription: Subscription) -> AsyncIterator[list[Happening]]:
@@ -221,7 +215,7 @@ class _Writer:
         with contextlib.suppress(iostream.StreamClosedError):
             self._handler.write(_comment(self._padding))
             flushed = asyncio.ensure_future(self._handler.flush())
-            flushed.add_done_callback(_look)
+            flushed.add_done_callback(heard)
 
     def close(self) -> None:
         if self._push is not None:
