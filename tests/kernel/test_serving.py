@@ -348,8 +348,8 @@ def test_a_deployment_without_worker_says_how_to_get_it_back(kernel: link.Kernel
     try:
         described = on_loop(again, again.host.api.handle("GET", "api/v1/deployments/double"))[1]
         assert (described["state"], described["ready"]) == ("detached", False)
+        payload = Payload(b'{"parameters": {"x": 1}}')
         with pytest.raises(Unavailable, match="Deploy it again"):
-            payload = Payload(b'{"parameters": {"x": 1}}')
             on_loop(again, Invocation(again.host, "double").answer(payload))
     finally:
         again.close()
