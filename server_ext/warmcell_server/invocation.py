@@ -14,7 +14,7 @@ import msgspec
 from warmcell.errors import Conflict, Forbidden, UsageError, WarmcellError
 from warmcell_server import problems
 from warmcell_server.access import PUBLIC
-from warmcell_server.authored import check_headers
+from warmcell_server.authored import check_headers, shown_headers
 from warmcell_server.calls import PLAIN, CallResult, Waiting, Wanted
 from warmcell_server.envelope import Envelope, envelope
 from warmcell_server.idempotency import digest, fingerprint
@@ -31,7 +31,6 @@ JSON = "application/json"
 _encode = msgspec.json.Encoder().encode
 _WAIT = re.compile(r"wait\s*=\s*\"?(\d+)\"?", re.IGNORECASE)
 LONGEST_WAIT = 600.0
-_WITHHELD = frozenset({"Authorization", "Cookie", "X-Api-Key", "X-Xsrftoken"})  # from middleware
 _EMPTY = Payload(b"")
 
 
@@ -128,24 +127,25 @@ class Invocation:
         if found is not None and found.instances is not None:
             return await self._batch(found, found.instances, detached)
         wanted = self._wanted(found, payload, detached=detached)
-        if wanted.key is not None and wanted.fingerprint is not None:
-            run_id = host.idempotency.find(wanted.key, wanted.fingerprint)
-            if run_id is not None:
-                return await self._replay(run_id, wanted)
+        if (run_id := self._made(wanted)) is not None:
+            return await self._replay(run_id, wanted)
         call = self._call(payload.data if found is None else bytes(found.parameters), wanted)
         payload.keep_until(call.future)
         if wanted.detached:
             return await self._detached(call)
         return self.reply(await call.future)
 
-    async def start(self, payload: Payload) -> Waiting:
-        """Admit the run that ``payload`` says and do not wait for it; its events are streamed."""
+    async def start(self, payload: Payload) -> Waiting | str:
+        """Admit the run that ``payload`` says and do not wait for it; its events are streamed.
+        Returns the id of the run where an earlier request of the same Idempotency-Key made it."""
         if self._name not in self._host.deployments:
             await self._host.refresh()
         found = envelope(payload.data) if payload.content_type is None else None
         if found is not None and found.instances is not None:
             raise UsageError("A batch of instances has no stream.", hint="Stream one run.")
         wanted = self._wanted(found, payload, detached=False, stream=True)
+        if (run_id := self._made(wanted)) is not None:
+            return run_id
         call = self._call(payload.data if found is None else bytes(found.parameters), wanted)
         payload.keep_until(call.future)
         return call
@@ -204,14 +204,18 @@ class Invocation:
         if payload.query is not None and (found is None or asked.accept is not None):
             fields["query"] = payload.query
         if self._headers is not None and self._middleware():
-            fields["headers"] = {
-                name: value for name, value in self._headers.items() if name not in _WITHHELD
-            }
+            fields["headers"] = shown_headers(self._headers)
         return Wanted(**fields) if fields else PLAIN
 
     def _middleware(self) -> bool:
         deployment = self._host.deployments.get(self._name)
         return deployment.binding is not None and deployment.binding.body.middleware
+
+    def _made(self, wanted: Wanted) -> str | None:
+        """The run that an earlier request of the same Idempotency-Key made, if one did."""
+        if wanted.key is None or wanted.fingerprint is None:
+            return None
+        return self._host.idempotency.find(wanted.key, wanted.fingerprint)
 
     def _call(self, parameters: bytes, wanted: Wanted) -> Waiting:
         call = self._host.dispatcher.call(self._name, parameters, user=self._user, wanted=wanted)

@@ -156,6 +156,18 @@ def test_values_come_as_they_are_yielded(server: JupyterServer, gate: Gate) -> N
     assert told(stream.rest())[-1] == {"output": 2}
 
 
+def test_the_history_has_a_run_before_its_caller_knows_its_id(
+    server: JupyterServer, gate: Gate
+) -> None:
+    """So that whoever comes back after a crash learns what became of it."""
+    stream = EventStream(server, "warmcell/talking/invoke", gate.parameters(text="a"))
+    listed = server.get("warmcell/talking/runs?limit=1").json()["runs"]
+    assert listed[0]["run_id"] == stream.headers["x-run-id"]
+    assert listed[0]["status"] == "running"
+    gate.open()
+    stream.rest()
+
+
 def test_resume(server: JupyterServer, gate: Gate) -> None:
     """Who lost the connection goes on where it was: nothing twice, nothing missing; the run went
     on meanwhile. Who has everything is told to stop asking."""

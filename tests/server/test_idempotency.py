@@ -10,6 +10,7 @@ import pytest
 from tests.support.gates import Gate, ended, submit
 from tests.support.http import Response
 from tests.support.jupyter import JupyterServer
+from tests.support.sse import EventStream
 
 
 @pytest.fixture
@@ -49,6 +50,31 @@ def test_a_failure_is_replayed_too(gated: JupyterServer) -> None:
     assert first.status == again.status == 422
     assert again.headers["idempotency-replayed"] == "true"
     assert again.json()["errors"] == first.json()["errors"]
+
+
+def test_a_stream_that_is_asked_for_again(gated: JupyterServer, gate: Gate) -> None:
+    """Whose connection broke gets the events of the run that there is, from where it wants."""
+
+    def ask(value: int, **headers: str) -> EventStream:
+        sent = {"Idempotency-Key": "streamed", **headers}
+        return EventStream(
+            gated, "warmcell/held/invoke", gate.parameters(value=value), headers=sent
+        )
+
+    first = ask(3)
+    seen = first.until("step")
+    first.close()
+    again = ask(3, **{"Last-Event-ID": str(seen[-1].id)})
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.headers["x-run-id"] == first.headers["x-run-id"]
+    gate.open()
+    left = again.rest()
+    assert left[0].id > seen[-1].id
+    assert left[-1].data["outputs"] == {"output": 3}
+    assert ask(3).rest()[-1] == left[-1]
+    refused = ask(4)
+    assert refused.status == 422
+    assert "another request" in refused.text()
 
 
 def test_while_it_runs(gated: JupyterServer, gate: Gate) -> None:

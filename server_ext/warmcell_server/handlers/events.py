@@ -53,12 +53,9 @@ class StreamingHandler(Handler):
         if self.subscription is not None:
             self.subscription.close()
 
-
-class _EventsHandler(StreamingHandler):
-    async def follow(self, run_id: str, deployment: str | None) -> None:
+    async def follow(self, run_id: str) -> None:
         """Answer with the events of a run from the one on that the client asks for."""
         host, after = self.host, self._after()
-        await self._check(run_id, deployment)
         if following.begin(host, run_id):
             subscription = self.subscription = host.hub.subscribe(run_id, after)
             if subscription.exhausted:
@@ -76,20 +73,6 @@ class _EventsHandler(StreamingHandler):
                 self._nothing_more()
         else:
             await _send(self, self._polled(run, after))
-
-    async def _check(self, run_id: str, deployment: str | None) -> None:
-        """Raise NotFound for a run that is not this deployment's, or not for this caller."""
-        hub = self.host.hub
-        if hub.knows(run_id):
-            found, user = hub.made_by(run_id)
-        else:
-            run = await show_run(self.host, run_id)
-            found, user = run["deployment"], run.get("user")
-            if (live := self.host.dispatcher.live(run_id)) is not None:
-                user = live.user
-        if deployment is not None and found != deployment:
-            raise NotFound(f"Deployment '{deployment}' has no run '{run_id}'.")
-        visibility.check(self, user, run_id)
 
     async def _polled(self, run: dict[str, Any], after: int) -> AsyncIterator[list[Happening]]:
         """The events of a run that another process executes, from what the store gets to know."""
@@ -120,6 +103,22 @@ class _EventsHandler(StreamingHandler):
         self.finish()
 
 
+class _EventsHandler(StreamingHandler):
+    async def _check(self, run_id: str, deployment: str | None) -> None:
+        """Raise NotFound for a run that is not this deployment's, or not for this caller."""
+        hub = self.host.hub
+        if hub.knows(run_id):
+            found, user = hub.made_by(run_id)
+        else:
+            run = await show_run(self.host, run_id)
+            found, user = run["deployment"], run.get("user")
+            if (live := self.host.dispatcher.live(run_id)) is not None:
+                user = live.user
+        if deployment is not None and found != deployment:
+            raise NotFound(f"Deployment '{deployment}' has no run '{run_id}'.")
+        visibility.check(self, user, run_id)
+
+
 class EventsHandler(_EventsHandler):
     """The events of a run of the deployment in the path."""
 
@@ -129,7 +128,8 @@ class EventsHandler(_EventsHandler):
     @web.authenticated
     async def get(self, name: str, run_id: str) -> None:
         self.host.deployments.get(name)
-        await self.follow(run_id, name)
+        await self._check(run_id, name)
+        await self.follow(run_id)
 
 
 class AnyEventsHandler(_EventsHandler):
@@ -137,7 +137,8 @@ class AnyEventsHandler(_EventsHandler):
 
     @web.authenticated
     async def get(self, run_id: str) -> None:
-        await self.follow(run_id, None)
+        await self._check(run_id, None)
+        await self.follow(run_id)
 
 
 async def stream_run(handler: StreamingHandler, host: Host, call: Waiting) -> None:

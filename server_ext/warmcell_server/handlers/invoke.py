@@ -55,11 +55,16 @@ class InvokeHandler(StreamingHandler):
             self.set_header(header, value)
         if (result := reply.result) is not None and result.steps:
             self.set_header("Server-Timing", server_timing(result.queued, result.steps))
-        self.finish(reply.body)
+        self.finish_with(reply.body)
 
     async def _stream(self, invocation: Invocation, payload: Payload) -> None:
-        call = await invocation.start(payload)
-        await stream_run(self, self.host, call)
+        begun = await invocation.start(payload)
+        if isinstance(begun, str):
+            self.set_header("X-Run-Id", begun)
+            self.set_header("Idempotency-Replayed", "true")
+            await self.follow(begun)
+        else:
+            await stream_run(self, self.host, begun)
 
     def on_finish(self) -> None:
         super().on_finish()
