@@ -1,4 +1,5 @@
-"""What code of a deployment's author may say in its answers, on an origin that is not its own."""
+"""What code of a deployment's author sees of requests, and what it may say in its answers, on an
+origin that is not its own."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from collections.abc import Mapping
 
 from warmcell.errors import EndpointError
 
-__all__ = ["SANDBOX", "check_headers"]
+__all__ = ["SANDBOX", "check_headers", "shown_headers"]
 
 SANDBOX = "sandbox allow-scripts allow-forms"
 """The policy of pages that are not ours: an origin of their own, and no login."""
@@ -14,18 +15,33 @@ SANDBOX = "sandbox allow-scripts allow-forms"
 # Headers by which an answer would act for the whole origin, or leave its sandbox.
 _OWNING = frozenset(
     {
+        "accept-ch",
+        "alt-svc",
         "clear-site-data",
         "content-security-policy",
         "content-security-policy-report-only",
         "cross-origin-resource-policy",
+        "nel",
         "refresh",
+        "report-to",
+        "reporting-endpoints",
         "service-worker-allowed",
         "set-cookie",
+        "set-login",
         "strict-transport-security",
         "www-authenticate",
         "x-content-type-options",
     }
 )
+
+_CREDENTIALS = frozenset(
+    {"Authorization", "Cookie", "Proxy-Authorization", "X-Api-Key", "X-Xsrftoken"}
+)
+
+
+def shown_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a request, by names as Tornado writes them, without credentials."""
+    return {name: value for name, value in headers.items() if name not in _CREDENTIALS}
 
 
 def check_headers(headers: Mapping[str, str], who: str, *, trusted: bool) -> None:

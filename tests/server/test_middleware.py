@@ -34,6 +34,8 @@ def guard(request, call_next):
         raise Forbidden("Not with that secret.")
     if "x-plain" in request.headers:
         return Response("plain " + request.headers["X-Plain"], status=418)
+    if "x-empty" in request.headers:
+        return Response("words", status=int(request.headers["x-empty"]))
     if request.parameters.get("x") == 5:
         request.parameters["x"] = 50
     print("guarded")
@@ -130,6 +132,8 @@ def test_layers_refuse(server: JupyterServer) -> None:
     plain = call(server, plain="words")
     assert (plain.status, plain.text) == (418, "plain words")
     assert plain.headers["content-type"] == "text/plain; charset=utf-8"
+    empty = call(server, empty="204")
+    assert (empty.status, empty.text) == (204, "")
     runs = server.get("warmcell/layered/runs?status=failed&limit=2").json()["runs"]
     assert [run["status"] for run in runs] == ["failed", "failed"]
 

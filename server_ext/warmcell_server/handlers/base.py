@@ -110,6 +110,14 @@ class Handler(BodyHandler, GuardedHandler):
         else:
             self.finish(payload if isinstance(payload, bytes) else _encode(payload))
 
+    def finish_with(self, body: bytes) -> None:
+        """Finish with ``body``, unless the status is one without."""
+        if self.get_status() in (204, 304):
+            self.clear_header("Content-Type")
+            self.finish()
+        else:
+            self.finish(body)
+
     # -- after it ----------------------------------------------------------------------------
 
     def _handle_request_exception(self, e: BaseException) -> None:

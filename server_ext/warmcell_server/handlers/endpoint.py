@@ -10,15 +10,11 @@ from tornado import web
 
 from warmcell import wire
 from warmcell.errors import Unavailable
-from warmcell_server.authored import SANDBOX, check_headers
+from warmcell_server.authored import SANDBOX, check_headers, shown_headers
 from warmcell_server.deployment import Deployment
 from warmcell_server.handlers.base import Handler
 
 __all__ = ["EndpointHandler"]
-
-_WITHHELD = frozenset(
-    {"Authorization", "Cookie", "Proxy-Authorization", "X-Api-Key", "X-Xsrftoken"}
-)
 
 
 class EndpointHandler(Handler):
@@ -62,11 +58,7 @@ class EndpointHandler(Handler):
         answer = await host.endpoints.call(deployment, self.number, self._call())
         self._set_headers(deployment, answer)
         self.set_status(answer.status)
-        if answer.status in (204, 304):
-            self.clear_header("Content-Type")
-            self.finish()
-        else:
-            self.finish(answer.body)
+        self.finish_with(answer.body)
 
     get = head = post = put = patch = delete = web.authenticated(_answer)
 
@@ -83,7 +75,7 @@ class EndpointHandler(Handler):
             f"{url}?{urlencode(query)}" if query else url,
             self.values,
             query,
-            {name: value for name, value in request.headers.items() if name not in _WITHHELD},
+            shown_headers(request.headers),
             self._whole(),
             self.user,
         )
