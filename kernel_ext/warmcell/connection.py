@@ -19,12 +19,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from warmcell import wire
+from warmcell import unsent, wire
 from warmcell.delays import cells
 from warmcell.errors import LinkError, Unavailable
 from warmcell.serving import Serving
@@ -99,7 +100,8 @@ class Connection:
     # -- sending -----------------------------------------------------------------------------
 
     def send(self, message: wire.ToHost) -> None:
-        """Send one message; from any thread. Raises LinkError when the connection is gone."""
+        """Send one message; from any thread. Raises LinkError when the connection is gone, and
+        ``ValueError`` for a message that cannot be sent."""
         data = wire.frame(message)
         try:
             with self._write_lock:
@@ -242,8 +244,8 @@ class Connection:
             self.serving.watch(message.run_id, self.send)
         elif type(message) is wire.EndpointCall:
             self._promote()  # nothing is known of how long it takes
-            with contextlib.suppress(LinkError):
-                self.send(self.serving.endpoint(message))
+            reply = self.serving.endpoint(message)
+            self._answer(reply, partial(unsent.of_endpoint, reply))
         elif type(message) is wire.Drop:
             self._spawn(lambda: self._drop(message.key), "warmcell-cleanup")
 
@@ -261,14 +263,22 @@ class Connection:
         else:
             self._promote()
         answer = self.serving.invoke(message, self.send)
-        try:
-            self.send(answer)
-        except LinkError:
-            log.debug("The host went away before run %s was answered.", message.run_id)
+        self._answer(answer, partial(unsent.of_call, answer))
         if inline:
             with self._lead_lock:
                 if term == self._term:
                     self._busy_since = 0.0
+
+    def _answer(self, answer: wire.ToHost, instead: Callable[[str], wire.ToHost]) -> None:
+        """Send an answer; one that cannot be sent is replaced, as its caller waits."""
+        try:
+            try:
+                self.send(answer)
+            except ValueError as error:
+                log.exception("An answer cannot be sent")
+                self.send(instead(str(error)))
+        except LinkError:
+            log.debug("The host went away before a call was answered.")
 
     def follow_holdings(self) -> None:
         """Measure while this kernel holds deployments; to be called whenever it got its first or

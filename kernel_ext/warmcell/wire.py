@@ -213,9 +213,12 @@ _for_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorke
 
 
 def frame(message: ToHost | ToWorker) -> bytearray:
-    """Encode ``message`` with its length in front, in one buffer."""
+    """Encode ``message`` with its length in front, in one buffer. Raises ``ValueError`` for one
+    that the other end would not take."""
     buffer = bytearray(LENGTH)
     _encoder.encode_into(message, buffer, LENGTH)
+    if len(buffer) > LENGTH + MAX_FRAME:
+        raise ValueError(f"it takes {len(buffer)} bytes, and at most {MAX_FRAME} can be sent")
     buffer[:LENGTH] = (len(buffer) - LENGTH).to_bytes(LENGTH, "big")
     return buffer
 

@@ -20,6 +20,7 @@ from warmcell.errors import (
     InvalidName,
     LinkError,
     NotFound,
+    OutputError,
     ParameterError,
     QueueFull,
     RunError,
@@ -130,6 +131,26 @@ def test_half_characters_of_an_error_reach_the_caller(kernel: link.Kernel) -> No
 
     with pytest.raises(RunError, match=r"Step 'search' raised ValueError: no \?"):
         searching.deploy("search").invoke(x=1)
+
+
+def test_an_answer_that_cannot_be_sent(
+    kernel: link.Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its caller is told, and the link goes on."""
+
+    @step
+    def repeat(x: int) -> str:
+        return "x" * x
+
+    @pipeline
+    def repeating(x: int) -> str:
+        return repeat(x)
+
+    deployment = repeating.deploy("repeat")
+    monkeypatch.setattr(wire, "MAX_FRAME", 50_000)
+    with pytest.raises(OutputError, match="cannot be sent: it takes"):
+        deployment.invoke(x=60_000)
+    assert deployment.invoke(x=1) == {"output": "x"}
 
 
 def test_calls_that_wait_do_not_stop_other_calls(kernel: link.Kernel) -> None:
