@@ -12,6 +12,7 @@ import msgspec
 from warmcell import wire
 from warmcell.errors import (
     QueueFull,
+    RunCancelled,
     RunLost,
     RunTimedOut,
     Unavailable,
@@ -62,6 +63,7 @@ class EndpointCalls:
             QueueFull: as many requests wait as may.
             RunTimedOut: the deployment's ``run_timeout``, else its ``timeout``, passed.
             RunLost: the worker died.
+            RunCancelled: the caller went away, see :meth:`abandon`.
             WarmcellError: the endpoint refused the request, or failed.
         """
         binding = deployment.binding
@@ -125,6 +127,14 @@ class EndpointCalls:
         self._pending[request.call] = _Pending(binding.worker, future)
         binding.worker.send(request)
         return await future
+
+    def abandon(self, name: str, request: wire.EndpointCall) -> None:
+        """The caller of ``request`` to the deployment ``name`` went away: it is dropped if it
+        waits."""
+        lane = self._lanes.get(name)
+        for call, turn in lane.waiting if lane is not None else ():
+            if call == request.call and not turn.done():
+                turn.set_exception(RunCancelled("The caller went away while the request waited."))
 
     def answered(self, answer: wire.EndpointAnswer) -> None:
         """The worker answered."""

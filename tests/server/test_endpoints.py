@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.gates import wait_until
 from tests.support.jupyter import JupyterServer
 from tests.support.kernels import Kernel
 
@@ -22,7 +25,7 @@ from warmcell import DeploymentSettings, Request, Response, endpoint, pipeline, 
 from warmcell.errors import Forbidden, NotFound
 
 scores = {7: 0.5, 8: 0.75}
-gate = threading.Event()
+gate, entered = threading.Event(), threading.Event()
 
 class Feedback(pydantic.BaseModel):
     good: bool
@@ -84,6 +87,7 @@ def run(x: int): return {"run": scoring(x).outputs}
 
 @endpoint("GET", "/wait", pipeline="scoring")
 def wait():
+    entered.set()
     assert gate.wait(20)
     return True
 
@@ -349,6 +353,22 @@ def test_endpoints_wait_and_time_out(server: JupyterServer, author: Kernel) -> N
     slow = problem(server.get("warmcell/narrow/forever"), 504)
     assert "did not answer within 3 s" in slow["detail"]
     assert server.get("warmcell/narrow/predictions/7").status in (200, 500)
+
+
+def test_who_leaves_while_waiting_is_dropped(server: JupyterServer, author: Kernel) -> None:
+    """A request that waits for its turn is not executed for nobody."""
+    author.run("scoring.deploy('left', concurrency=1)\ngate.clear(); entered.clear()")
+    parts = urlsplit(server.url)
+    leaving = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(server.get, "warmcell/left/wait")
+        author.run("assert entered.wait(20)")
+        path = f"{parts.path}warmcell/left/predictions/8"
+        leaving.request("GET", path, headers={"Authorization": f"token {server.token}"})
+        leaving.close()
+        wait_until(lambda: f"409 GET {path}" in server.log.read_text())
+        author.run("gate.set()")
+        assert waiting.result().status == 200
 
 
 def test_a_stale_twin_is_named(author: Kernel) -> None:

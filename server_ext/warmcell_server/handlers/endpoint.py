@@ -25,6 +25,7 @@ class EndpointHandler(Handler):
     number = -1
     values: dict[str, str]
     _spec: wire.EndpointSpec | None = None  # what the caller was let in for
+    _request: wire.EndpointCall | None = None
 
     def action(self) -> str:
         return "execute"
@@ -55,7 +56,8 @@ class EndpointHandler(Handler):
         deployment = host.deployments.get(name)
         if self._spec not in deployment.endpoints[self.number : self.number + 1]:
             raise Unavailable(f"Deployment '{name}' was deployed anew just now.", retry_after=1)
-        answer = await host.endpoints.call(deployment, self.number, self._call())
+        request = self._request = self._call()
+        answer = await host.endpoints.call(deployment, self.number, request)
         self._set_headers(deployment, answer)
         self.set_status(answer.status)
         self.finish_with(answer.body)
@@ -79,6 +81,11 @@ class EndpointHandler(Handler):
             self._whole(),
             self.user,
         )
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        if self._request is not None:
+            self.host.endpoints.abandon(self.path_args[0], self._request)
 
     def _set_headers(self, deployment: Deployment, answer: wire.EndpointAnswer) -> None:
         trusted = deployment.served.trusted
