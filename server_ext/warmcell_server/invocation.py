@@ -1,10 +1,9 @@
-"""One request to run a deployment: what it asks for, and how it is answered."""
+"""One request to run a deployment: the runs that it makes, and how it is answered."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -12,44 +11,24 @@ from urllib.parse import quote
 import msgspec
 
 from warmcell.errors import Conflict, Forbidden, UsageError, WarmcellError
+from warmcell.media import JSON
 from warmcell_server import problems
 from warmcell_server.access import PUBLIC
+from warmcell_server.asked import NOTHING, Asked
 from warmcell_server.authored import check_headers, shown_headers
 from warmcell_server.calls import PLAIN, CallResult, Waiting, Wanted
 from warmcell_server.envelope import Envelope, envelope
 from warmcell_server.idempotency import digest, fingerprint
 from warmcell_server.payload import Payload
 from warmcell_server.results import failure, from_run, success
-from warmcell_server.tracing import parse
 
 if TYPE_CHECKING:
     from warmcell_server.host import Host
 
-__all__ = ["JSON", "NOTHING", "Asked", "Invocation", "Reply", "asked_by", "wait_of"]
+__all__ = ["Invocation", "Reply"]
 
-JSON = "application/json"
 _encode = msgspec.json.Encoder().encode
-_WAIT = re.compile(r"wait\s*=\s*\"?(\d+)\"?", re.IGNORECASE)
-LONGEST_WAIT = 600.0
 _EMPTY = Payload(b"")
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """What the headers of a request ask for. ``wait`` is in seconds."""
-
-    detached: bool = False
-    wait: float | None = None
-    key: str | None = None
-    traceparent: str | None = None
-    accept: str | None = None
-    stream: bool = False
-
-    def traced(self, traceparent: str) -> Asked:
-        """The same within a span of this server."""
-        return msgspec.structs.replace(self, traceparent=traceparent)
-
-
-NOTHING = Asked()
 
 
 class Reply(msgspec.Struct):
@@ -60,30 +39,6 @@ class Reply(msgspec.Struct):
     headers: dict[str, str] = {}
     content_type: str = JSON
     result: CallResult | None = None
-
-
-def asked_by(headers: Mapping[str, str]) -> Asked:
-    """Read Prefer (RFC 7240), Idempotency-Key, Accept and traceparent (W3C Trace Context)."""
-    prefer = headers.get("Prefer")
-    key = headers.get("Idempotency-Key")
-    trace = parse(headers.get("Traceparent"))
-    accept = headers.get("Accept")
-    if accept is not None and (accept == "*/*" or accept.startswith(JSON)) and "q=" not in accept:
-        accept = None
-    if prefer is None and key is None and trace is None and accept is None:
-        return NOTHING
-    wait = None
-    detached = prefer is not None and "respond-async" in prefer.lower()
-    if prefer is not None and detached:
-        wait = wait_of(prefer)
-    stream = accept is not None and "text/event-stream" in accept
-    return Asked(detached, wait, key, trace, None if stream else accept, stream)
-
-
-def wait_of(prefer: str) -> float | None:
-    """The seconds of ``wait`` in a Prefer header (RFC 7240), at most ten minutes."""
-    match = _WAIT.search(prefer)
-    return min(float(match.group(1)), LONGEST_WAIT) if match else None
 
 
 class Invocation:

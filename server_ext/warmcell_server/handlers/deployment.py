@@ -8,11 +8,11 @@ from tornado import web
 
 from warmcell.errors import Unavailable
 from warmcell_server import metrics, visibility
+from warmcell_server.asked import wait_of
 from warmcell_server.deployment import Deployment
 from warmcell_server.handlers.base import Handler
 from warmcell_server.handlers.guarded import Scope
 from warmcell_server.health import WAY_OUT
-from warmcell_server.invocation import wait_of
 from warmcell_server.operations.runs import cancel_run, list_runs, show_run
 
 __all__ = ["MetricsHandler", "ProbeHandler", "RunHandler", "RunsHandler"]

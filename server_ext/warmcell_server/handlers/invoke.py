@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from tornado import web
 
+from warmcell.media import JSON
 from warmcell_server import tracing
+from warmcell_server.asked import Asked, asked_by
 from warmcell_server.handlers.events import StreamingHandler, stream_run
-from warmcell_server.invocation import JSON, Asked, Invocation, Reply, asked_by
+from warmcell_server.invocation import Invocation, Reply
 from warmcell_server.payload import Payload
 from warmcell_server.timing import server_timing
 

@@ -11,7 +11,8 @@ from warmcell import wire
 from warmcell.errors import Conflict
 from warmcell.ids import now
 from warmcell.records import DeploymentEntry
-from warmcell_server.invocation import Invocation, asked_by
+from warmcell_server.asked import asked_by
+from warmcell_server.invocation import Invocation
 from warmcell_server.operation import Call, Result, Routes, decode
 from warmcell_server.operations.keys import revoke_all
 from warmcell_server.payload import Payload

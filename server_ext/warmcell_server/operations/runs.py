@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from warmcell.errors import Conflict, NotFound, UsageError
+from warmcell_server.asked import wait_of
 from warmcell_server.dispatcher import conflict_if_ended
-from warmcell_server.invocation import wait_of
 from warmcell_server.operation import Call, Result, Routes, decode
 
 if TYPE_CHECKING:
