@@ -7,7 +7,7 @@ import logging
 import msgspec
 
 from warmcell import wire
-from warmcell.errors import StoreFull
+from warmcell.errors import StoreError
 from warmcell.ids import now
 from warmcell.records import TERMINAL, DetailEntry, ErrorInfo, RunEntry, RunRecord
 from warmcell_server.events import Events
@@ -37,7 +37,7 @@ class BatchRuns:
         status, problem = 200, b""
         try:
             self._record(worker, message)
-        except StoreFull as failure:
+        except StoreError as failure:
             status = 503
             problem = msgspec.json.encode({"detail": str(failure)})
         if message.ack is not None:
@@ -94,6 +94,6 @@ class BatchRuns:
             run.status, run.error, run.finished_at = "lost", error, now()
             try:
                 self._store.append(RunEntry(run))
-            except StoreFull as failure:
+            except StoreError as failure:
                 log.error("The loss of run %s could not be recorded: %s", run_id, failure)
             self._end_events(run)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from warmcell import wire
-from warmcell.errors import StoreFull
+from warmcell.errors import StoreError
 from warmcell.ids import now, rfc3339
 from warmcell.records import ErrorInfo, RunEntry, RunRecord, Status
 from warmcell_server.calls import Pending, Waiting
@@ -35,7 +35,7 @@ class CallRecords:
         self._host_id = host_id
 
     def admitted(self, call: Waiting, status: Status) -> None:
-        """A call whose id somebody is about to get. Raises :class:`StoreFull`."""
+        """A call whose id somebody is about to get. Raises :class:`StoreError`."""
         self._store.append(RunEntry(self._record(call, status)))
 
     def running(self, pending: Pending) -> None:
@@ -47,7 +47,7 @@ class CallRecords:
 
     def ended(
         self, pending: Pending, answer: wire.Answer, started_at: int, finished_at: int
-    ) -> StoreFull | None:
+    ) -> StoreError | None:
         """A call that a worker executed; returns why it could not be recorded, if so."""
         failed = answer.status == "invalid"
         record = self._record(pending.call, "failed" if failed else answer.status)  # type: ignore[arg-type]
@@ -65,7 +65,7 @@ class CallRecords:
         detail = None if answer.detail is None else msgspec.Raw(answer.detail)
         try:
             self._store.append_line(_encode(RunEntry(record, detail)))
-        except StoreFull as failure:
+        except StoreError as failure:
             log.error("Run %s could not be recorded: %s", record.run_id, failure)
             return failure
         return None
@@ -125,5 +125,5 @@ class CallRecords:
     def _append(self, record: RunRecord) -> None:
         try:
             self._store.append(RunEntry(record))
-        except StoreFull as failure:
+        except StoreError as failure:
             log.error("Run %s could not be recorded: %s", record.run_id, failure)

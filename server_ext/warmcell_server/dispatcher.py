@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from warmcell import wire
-from warmcell.errors import Conflict, NotFound, StoreFull, Unavailable
+from warmcell.errors import Conflict, NotFound, StoreError, Unavailable
 from warmcell.ids import new_id, now
 from warmcell.records import TERMINAL, ErrorInfo, Status
 from warmcell_server import tracing
@@ -100,7 +100,7 @@ class Dispatcher:
             NotFound: no such deployment.
             Unavailable: no worker holds its snapshot, or this host is closing.
             QueueFull: as many calls wait as may.
-            StoreFull: the call could not be recorded.
+            StoreError: the call could not be recorded.
         """
         deployment = self._ready(name)
         limits = deployment.limits
@@ -214,7 +214,7 @@ class Dispatcher:
         queued = max(0, pending.sent_at - call.created_at)
         seconds = (finished_at - started_at) / 1_000_000
         deployment.ended(answer.status, finished_at, seconds, queued / 1_000_000, answer.steps)
-        refused: StoreFull | None = None
+        refused: StoreError | None = None
         if pending.shown or call.wanted.kept or deployment.limits.keeps(answer.status):
             refused = self._records.ended(pending, answer, started_at, finished_at)
         pipeline = binding.body.pipeline
@@ -268,7 +268,7 @@ class Dispatcher:
         )
         self._tell(call, result, None)
 
-    def _tell(self, call: Waiting, result: CallResult, refused: StoreFull | None) -> None:
+    def _tell(self, call: Waiting, result: CallResult, refused: StoreError | None) -> None:
         """Everybody who waits for the end of a call hears of it."""
         if not call.future.done():
             if refused is not None and not call.wanted.detached:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from warmcell import wire
-from warmcell.errors import StoreFull
+from warmcell.errors import StoreError
 from warmcell.ids import new_id, now
 from warmcell.records import DeploymentEntry
 from warmcell_server.api import Api
@@ -207,7 +207,7 @@ class Host:
             self.dispatcher.orphaned(deployment)
             try:
                 self.store.append(DeploymentEntry(deployment.record(self.host_id)))
-            except StoreFull as failure:
+            except StoreError as failure:
                 log.error("The end of '%s' could not be recorded: %s", deployment.name, failure)
 
 

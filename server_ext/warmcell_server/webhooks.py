@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from warmcell.errors import StoreError, StoreFull
+from warmcell.errors import StoreError
 from warmcell.ids import now
 from warmcell.records import DeliveryEntry, DeliveryRecord
 from warmcell.tracing import derive
@@ -122,7 +122,7 @@ class Webhooks:
 
     def expect(self, *, run_id: str, deployment: str, url: str) -> None:
         """A run with a callback was admitted: should this host die first, another one will tell
-        how it ended. Raises :class:`StoreFull`."""
+        how it ended. Raises :class:`StoreError`."""
         self._store.append(DeliveryEntry(self._record(run_id, deployment, url, now(), None)))
 
     def deliver(
@@ -163,7 +163,7 @@ class Webhooks:
     def _keep(self, record: DeliveryRecord) -> None:
         try:
             self._store.append(DeliveryEntry(record))
-        except StoreFull as failure:
+        except StoreError as failure:
             log.error("The callback of run %s could not be recorded: %s", record.run_id, failure)
 
     # -- secrets -----------------------------------------------------------------------------

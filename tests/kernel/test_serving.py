@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 import threading
 from collections.abc import Coroutine, Iterator
@@ -25,6 +26,7 @@ from warmcell.errors import (
     QueueFull,
     RunError,
     RunTimedOut,
+    StoreError,
     Unavailable,
     UsageError,
 )
@@ -151,6 +153,22 @@ def test_an_answer_that_cannot_be_sent(
     with pytest.raises(OutputError, match="cannot be sent: it takes"):
         deployment.invoke(x=60_000)
     assert deployment.invoke(x=1) == {"output": "x"}
+
+
+def test_a_spool_that_cannot_be_written(kernel: link.Kernel) -> None:
+    """The caller hears that its run is not recorded, whatever is wrong with the disk."""
+    deployment = doubling.deploy("double")
+    spool: Any = kernel._embedded.host.store._spool
+    before = os.dup(spool._fd)
+    with open(os.devnull, "rb") as unwritable:
+        os.dup2(unwritable.fileno(), spool._fd)
+    try:
+        with pytest.raises(StoreError, match="cannot be written"):
+            deployment.invoke(x=1)
+    finally:
+        os.dup2(before, spool._fd)
+        os.close(before)
+    assert deployment.invoke(x=2) == {"output": 4}
 
 
 def test_calls_that_wait_do_not_stop_other_calls(kernel: link.Kernel) -> None:

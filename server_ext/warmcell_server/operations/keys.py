@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from warmcell.errors import StoreFull
+from warmcell.errors import StoreError
 from warmcell.ids import now
 from warmcell.records import AuditEntry, AuditRecord
 from warmcell_server.key import Key
@@ -49,7 +49,7 @@ async def _create(host: Host, call: Call) -> Result:
     )
     try:
         host.store.append(_line("key.created", key, call.user))
-    except StoreFull:  # no key without its line
+    except StoreError:  # no key without its line
         await host.keys.revoke(name, key.name)
         raise
     return 201, {**key.describe(), "key": text}
@@ -73,7 +73,7 @@ def _note(host: Host, revoked: list[Key], user: str | None) -> None:
     try:
         for key in revoked:
             host.store.append(_line("key.revoked", key, user))
-    except StoreFull as error:  # revoked they stay
+    except StoreError as error:  # revoked they stay
         log.error("That keys were revoked could not be recorded: %s", error)
 
 
