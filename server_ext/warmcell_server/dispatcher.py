@@ -300,22 +300,25 @@ class Dispatcher:
 
     def progress(self, run_id: str) -> dict[str, Any] | None:
         """A call in flight as the store will describe its run, and of a queued one
-        ``queued_ahead`` and ``eta_s``, the seconds until it is expected to start; None once it has
-        ended."""
+        ``queued_ahead`` and ``eta_s``, the seconds until it is expected to start, which is None
+        while nothing serves it; None once it has ended."""
         call = self._calls.get(run_id)
         if call is None:
             return None
         found = self._records.live(call)
         if call.pending is None:
-            ahead = call.deployment.queue.index(call)
+            deployment = call.deployment
+            ahead = deployment.queue.index(call)
+            served = deployment.binding is not None
             found["queued_ahead"] = ahead
-            found["eta_s"] = round(self._places.eta(call.deployment, ahead), 3)
+            found["eta_s"] = round(self._places.eta(deployment, ahead), 3) if served else None
         return found
 
     # -- cancels, losses and deadlines -------------------------------------------------------
 
-    def cancel(self, run_id: str) -> None:
-        """Stop a call or a batch run. Raises NotFound when none of that id is in flight here."""
+    def cancel(self, run_id: str) -> bool:
+        """Stop a call or a batch run; true where it has ended by that, as one does that waits.
+        Raises NotFound when none of that id is in flight here."""
         call = self._calls.get(run_id)
         if call is None:
             if not self.batch.cancel(run_id):
@@ -324,8 +327,10 @@ class Dispatcher:
             call.deployment.queue.remove(call)
             error = ErrorInfo("RunCancelled", "The run was cancelled while it waited.")
             self._end_waiting(call, "cancelled", error)
+            return True
         else:
             call.pending.binding.worker.send(wire.Cancel(run_id))
+        return False
 
     def withdraw(self, call: Waiting) -> None:
         """Nobody will hear of a call that was just admitted: stop it."""

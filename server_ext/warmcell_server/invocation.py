@@ -235,7 +235,7 @@ class Invocation:
         for name in ("queued_ahead", "eta_s"):
             if name in found:
                 body[name] = found[name]
-        seconds = found.get("eta_s", 0.0)
+        seconds = found.get("eta_s") or 0.0
         headers = {
             "Location": path,
             "Retry-After": str(max(1, min(60, math.ceil(seconds)))),

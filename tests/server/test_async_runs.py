@@ -118,6 +118,7 @@ def test_queue_position_and_cancel_of_a_queued_run(gated: JupyterServer, gate: G
 
     answer = gated.delete(f"warmcell/single/runs/{second}")
     assert answer.status == 202, answer.text
+    assert answer.json() == {"run_id": second, "status": "cancelled"}
     assert status(gated, "single", second)["status"] == "cancelled"
     assert gated.delete(f"warmcell/single/runs/{second}").status == 409
     assert status(gated, "single", third)["queued_ahead"] == 0
@@ -141,6 +142,15 @@ def test_cancel_of_a_running_run(gated: JupyterServer, gate: Gate, name: str) ->
     again = gated.delete(f"warmcell/{name}/runs/{run_id}")
     assert again.status == 409
     assert "already ended" in again.json()["detail"]
+
+
+def test_a_list_by_a_status_that_there_is_not(gated: JupyterServer) -> None:
+    """Told, and not answered with an empty list."""
+    refused = gated.get("warmcell/held/runs?status=failed,suceeded")
+    assert refused.status == 422
+    assert "'suceeded'" in refused.json()["detail"]
+    assert "succeeded" in refused.json()["hint"]
+    assert gated.get("warmcell/held/runs?status=failed,%20lost").status == 200
 
 
 def test_unknown_and_foreign_runs(gated: JupyterServer, gate: Gate) -> None:
@@ -192,7 +202,8 @@ def test_runs_outlive_a_kernel_that_only_waits_for_them(
     lost = ended(gated, "mortal", running)
     assert lost["status"] == "lost"
     assert "died" in lost["error"]["message"]
-    assert status(gated, "mortal", waiting)["status"] == "queued"
+    left = status(gated, "mortal", waiting)
+    assert (left["status"], left["eta_s"]) == ("queued", None)
     refused = gated.post("warmcell/mortal/submit", {"parameters": gate.parameters()})
     assert refused.status == 503
     assert int(refused.headers["retry-after"]) >= 1

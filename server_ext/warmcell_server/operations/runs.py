@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
 from warmcell.errors import Conflict, NotFound, UsageError
+from warmcell.records import Status
 from warmcell_server.asked import wait_of
 from warmcell_server.dispatcher import conflict_if_ended
 from warmcell_server.operation import Call, Result, Routes, decode
@@ -47,6 +48,8 @@ async def list_runs(host: Host, query: dict[str, str]) -> dict[str, Any]:
             f"Unknown filter '{unknown[0]}'.", hint=f"Filters: {', '.join(sorted(RUN_FILTERS))}."
         )
     filters: dict[str, Any] = dict(query)
+    if "status" in filters:
+        _check_status(filters["status"])
     for name in ("limit", "snapshot"):
         if name in filters:
             if not str(filters[name]).isdecimal():
@@ -56,6 +59,15 @@ async def list_runs(host: Host, query: dict[str, str]) -> dict[str, Any]:
     rows = await asyncio.wrap_future(host.store.list_runs(**{**filters, "limit": limit + 1}))
     more = len(rows) > limit
     return {"runs": rows[:limit], "next": rows[limit - 1]["run_id"] if more else None}
+
+
+def _check_status(wanted: str) -> None:
+    known = get_args(Status)
+    for part in wanted.split(","):
+        if part.strip() not in known:
+            raise UsageError(
+                f"No run has the status '{part.strip()}'.", hint=f"There are {', '.join(known)}."
+            )
 
 
 @ROUTES.add("GET", "api/v1/runs/*")
@@ -89,16 +101,17 @@ async def _cancel(host: Host, call: Call) -> Result:
 
 
 async def cancel_run(host: Host, run_id: str) -> dict[str, Any]:
-    """Ask a run to stop. Raises NotFound, or Conflict once it has ended."""
+    """Ask a run to stop, which a queued one does at once. Raises NotFound, or Conflict once it has
+    ended."""
     try:
-        host.dispatcher.cancel(run_id)
+        ended = host.dispatcher.cancel(run_id)
     except NotFound:
         run = await asyncio.wrap_future(host.store.get_run(run_id))
         conflict_if_ended(run["status"], run_id)
         raise Conflict(
             f"Run '{run_id}' runs in another process.", hint="Cancel it where it runs."
         ) from None
-    return {"run_id": run_id, "status": "cancelling"}
+    return {"run_id": run_id, "status": "cancelled" if ended else "cancelling"}
 
 
 @ROUTES.add("POST", "api/v1/sql")
