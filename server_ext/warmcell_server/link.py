@@ -158,7 +158,11 @@ class _WorkerProtocol(asyncio.Protocol):
 
     def _message(self, message: wire.ToHost) -> None:
         if self.worker is not None:
-            self.server.received(self.worker, message)
+            try:
+                self.server.received(self.worker, message)
+            except Exception:
+                # An outermost edge: all that the worker executes would be lost with its link.
+                log.exception("A message of %s could not be handled", self.worker.label())
         elif isinstance(message, wire.Hello):
             self._greet(message)
         else:

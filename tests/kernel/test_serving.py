@@ -367,6 +367,15 @@ def test_what_is_no_message_closes_only_its_own_link(kernel: link.Kernel) -> Non
     assert deployment.invoke(x=1) == {"output": 2}
 
 
+def test_a_message_that_cannot_be_handled(kernel: link.Kernel) -> None:
+    """What is wrong inside of one message ends nothing but itself."""
+    deployment = doubling.deploy("double")
+    connection = kernel.link()
+    connection.send(wire.Progress(b"no record", "of-no-run"))
+    assert deployment.invoke(x=3) == {"output": 6}
+    assert kernel.link() is connection
+
+
 def test_without_a_host_the_reason_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection file whose host is gone is an error that says so."""
     from warmcell.connection import connect
