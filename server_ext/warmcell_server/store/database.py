@@ -23,9 +23,10 @@ __all__ = ["Database", "connect", "failure", "migrations"]
 
 PATIENCE = 10.0  # seconds that readers have to let go of a broken database
 
+MEMORY = ("256MB", "2GB", "8GB")  # the next where the file cannot be opened with the one before
+
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 2,
-    "memory_limit": "256MB",
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "python_enable_replacements": False,
@@ -116,8 +117,21 @@ def connect(layout: Layout) -> duckdb.DuckDBPyConnection:
     The caller holds the owner's lock. Raises :class:`StoreTooNew` for a schema that this Warmcell
     does not know (the file is left as it is) and :class:`StoreError` for a file that is not ours.
     """
+    for memory in MEMORY[:-1]:
+        try:
+            return _connect(layout, memory)
+        except StoreError as error:
+            # Runs with outputs of many megabytes take more to be brought from the log to the file.
+            if not _lacks_memory(error):
+                raise
+    return _connect(layout, MEMORY[-1])
+
+
+def _connect(layout: Layout, memory: str) -> duckdb.DuckDBPyConnection:
     try:
-        connection = duckdb.connect(str(layout.database), config=_SETTINGS)
+        connection = duckdb.connect(
+            str(layout.database), config={**_SETTINGS, "memory_limit": memory}
+        )
     except duckdb.Error as error:
         raise failure(error, f"The store {str(layout.database)!r} cannot be opened") from error
     try:
@@ -164,6 +178,10 @@ def failure(error: duckdb.Error, what: str) -> StoreError:
 
 def _is_full(text: str) -> bool:
     return any(sign in text for sign in ("No space left", "quota exceeded", "File too large"))
+
+
+def _lacks_memory(error: StoreError) -> bool:
+    return any(sign in str(error) for sign in ("Out of Memory", "failed to pin", "MiB used)"))
 
 
 def _migrate(connection: duckdb.DuckDBPyConnection, steps: Sequence[str]) -> None:

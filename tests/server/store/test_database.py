@@ -10,7 +10,7 @@ import pytest
 
 from tests.server.store.builders import WAIT, entry
 from warmcell.errors import StoreError, StoreTooNew
-from warmcell_server.store import Store
+from warmcell_server.store import Store, database
 from warmcell_server.store.database import migrations
 
 
@@ -81,3 +81,17 @@ def test_a_host_id_must_be_a_file_name(home: Path) -> None:
     """A host id becomes part of file names, so that its letters are checked."""
     with pytest.raises(StoreError, match="host id"):
         Store.open(home, host_id="../x", label="l")
+
+
+def test_a_file_that_needs_more_memory_is_opened_with_more(
+    open_store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else runs with large outputs would keep every later server from starting."""
+    store = open_store()
+    store.append(entry())
+    store.close()
+    monkeypatch.setattr(database, "MEMORY", ("100KB",))
+    with pytest.raises(StoreError, match=r"Memory|pin"):
+        open_store()
+    monkeypatch.setattr(database, "MEMORY", ("100KB", "256MB"))
+    assert len(open_store().list_runs().result(WAIT)) == 1
