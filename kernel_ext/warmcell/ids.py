@@ -6,7 +6,7 @@ import os
 import time
 from datetime import UTC, datetime
 
-__all__ = ["new_id", "now", "rfc3339"]
+__all__ = ["created", "new_id", "now", "rfc3339"]
 
 
 def new_id() -> str:
@@ -18,6 +18,14 @@ def new_id() -> str:
     value = milliseconds << 80 | 0x7 << 76 | (rest * 4096 // 1_000_000) << 64 | tail
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def created(identifier: str) -> int:
+    """When an id was made, in milliseconds since the epoch; 0 for one that is no UUIDv7."""
+    try:
+        return int(identifier[:8] + identifier[9:13], 16)
+    except ValueError:
+        return 0
 
 
 def now() -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -46,6 +48,7 @@ class Deployments:
         self._host_id = host_id
         self._by_name: dict[str, Deployment] = {}
         self._elsewhere: dict[str, str] = {}
+        self._changing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
@@ -119,10 +122,17 @@ class Deployments:
                 notebook=row.get("notebook"),
                 user=row.get("user"),
                 stored=snapshot.get("stored", "pending"),
-                reason="No kernel holds it since its server ended. Deploy it again from "
-                f"{row.get('notebook') or 'its notebook'}.",
+                reason="No kernel holds it since its server ended. Deploy it again from its "
+                "notebook.",
             )
         return [gone for name, gone in before.items() if name not in self._by_name]
+
+    def changing(self, name: str) -> asyncio.Lock:
+        """The lock of a name, held by who changes what it serves."""
+        lock = self._changing.get(name)
+        if lock is None:
+            lock = self._changing[name] = asyncio.Lock()
+        return lock
 
     def check(self, body: wire.Deploy, worker: Worker) -> Limits:
         """Refuse a deploy that cannot work, before anything is changed."""
@@ -290,9 +300,7 @@ class Deployments:
             deployment.warm = [old for old in deployment.warm if old.worker is not worker]
             if deployment.binding is not None and deployment.binding.worker is worker:
                 deployment.binding = None
-                deployment.reason = (
-                    f"{reason}. Deploy it again from {deployment.notebook or 'its notebook'}."
-                )
+                deployment.reason = f"{reason}. Deploy it again from its notebook."
                 orphans.append(deployment)
         return orphans
 

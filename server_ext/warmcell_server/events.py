@@ -6,17 +6,19 @@ import asyncio
 from collections import OrderedDict, deque
 from itertools import islice
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import msgspec
 
 from warmcell import wire
-from warmcell.errors import NotFound
+from warmcell.errors import NotFound, Unavailable
 from warmcell.ids import now
 
 __all__ = ["Events", "Happening", "Subscription"]
 
 MOST_EVENTS = 4_000  # that are kept of one run
 MOST_BYTES = 4 << 20
+MOST_FOLLOWERS = 1_000  # streams at once
 MOST_ENDED = 2_000  # runs that are kept after their end
 MOST_ENDED_BYTES = 32 << 20
 KEEP_SECONDS = 600.0  # after the end of a run
@@ -144,6 +146,7 @@ class Events:
         self._ended: OrderedDict[str, _Ring] = OrderedDict()  # the oldest end first
         self._ended_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._followers: WeakSet[Subscription] = WeakSet()
 
     def knows(self, run_id: str) -> bool:
         """Whether the events of that run are here."""
@@ -184,11 +187,20 @@ class Events:
         self._forget()
 
     def subscribe(self, run_id: str, after: int = 0) -> Subscription:
-        """Follow a run. Raises :class:`NotFound` where it is not known."""
+        """Follow a run. Raises :class:`NotFound` where it is not known, and :class:`Unavailable`
+        where too many are followed."""
         ring = self._rings.get(run_id)
         if ring is None:
             raise NotFound(f"The events of run '{run_id}' are not here.")
-        return Subscription(ring, after)
+        if len(self._followers) >= MOST_FOLLOWERS:
+            raise Unavailable(
+                f"{MOST_FOLLOWERS} streams of events are open, which is the limit of a server.",
+                retry_after=10,
+                hint="Ask for the run now and then instead: GET runs/{id} with Prefer: wait=30.",
+            )
+        found = Subscription(ring, after)
+        self._followers.add(found)
+        return found
 
     def close(self) -> None:
         """End for all who follow."""

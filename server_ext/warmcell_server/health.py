@@ -33,7 +33,7 @@ def starvation(binding: Binding) -> str:
     quiet = silence(binding)
     if quiet >= SILENT:
         return (
-            f"The kernel of {worker.label()} has not been heard of for {quiet:.0f} s: code that "
+            f"The kernel has not been heard of for {quiet:.0f} s: code that "
             "does not release the interpreter lock runs in it, or its process is stopped."
         )
     vitals = worker.vitals
@@ -41,13 +41,10 @@ def starvation(binding: Binding) -> str:
         return ""
     if vitals.stuck >= STUCK:
         return (
-            f"{vitals.stuck} threads of the kernel of {worker.label()} are past the deadline of "
-            "their run and have not returned."
+            f"{vitals.stuck} threads of the kernel are past the deadline of their run and have not "
+            "returned."
         )
     if vitals.lag < STARVED:
         return ""
-    who = "A cell" if vitals.by_cell else "Something in the kernel"
-    return (
-        f"{who} of {worker.label()} holds the interpreter lock: calls wait up to "
-        f"{vitals.lag * 1000:.0f} ms longer."
-    )
+    who = "A cell of the notebook" if vitals.by_cell else "Something in the kernel"
+    return f"{who} holds the interpreter lock: calls wait up to {vitals.lag * 1000:.0f} ms longer."

@@ -18,6 +18,7 @@ __all__ = ["LIFETIME", "Idempotency", "digest", "fingerprint"]
 
 LIFETIME = 24 * 3600 * 1_000_000  # microseconds
 LONGEST = 255
+MOST = 100_000  # keys that are held; beyond, the oldest go before their time
 
 
 def digest(key: str, user: str | None, deployment: str) -> str:
@@ -74,5 +75,5 @@ class Idempotency:
         """Keep what a key made, and forget what is too old."""
         moment = now()
         self._known[key] = (print_, run_id, moment)
-        while self._known and next(iter(self._known.values()))[2] < moment - LIFETIME:
+        while len(self._known) > MOST or next(iter(self._known.values()))[2] < moment - LIFETIME:
             self._known.popitem(last=False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from warmcell.errors import NotFound
+from warmcell.ids import created
 
 if TYPE_CHECKING:
     from warmcell_server.handlers.guarded import GuardedHandler
@@ -21,8 +22,14 @@ _HIDDEN_OF_STEPS = frozenset({"upstream", "inputs"})
 
 
 def check(caller: GuardedHandler, user: str | None, run_id: str) -> None:
-    """Raise :class:`NotFound` unless the caller may see a run that ``user`` made."""
-    if not caller.sees_all and user != caller.user:
+    """Raise :class:`NotFound` unless the caller may see a run that ``user`` made.
+
+    Runs of an earlier key of the same name are not the caller's.
+    """
+    if caller.sees_all:
+        return
+    key = caller.key
+    if user != caller.user or (key is not None and created(run_id) < key.created_at // 1000):
         raise NotFound(f"Deployment '{caller.path_args[0]}' has no run '{run_id}'.")
 
 

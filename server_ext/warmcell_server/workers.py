@@ -41,11 +41,11 @@ class Worker:
         return self.notebook or f"kernel {self.kernel_id}"
 
     def epitaph(self) -> str:
-        """Say what became of a worker whose connection ended."""
+        """Say what became of a worker whose connection ended. Any caller may read it: no paths."""
         state = _process_state(self.pid)
         if state in ("gone", "Z", "X"):
-            return f"The kernel of {self.label()} (process {self.pid}) died"
-        return f"The kernel of {self.label()} (process {self.pid}) closed its link"
+            return f"The kernel (process {self.pid}) died"
+        return f"The kernel (process {self.pid}) closed its link"
 
 
 @dataclass(eq=False)

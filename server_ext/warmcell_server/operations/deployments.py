@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from warmcell import wire
-from warmcell.errors import Conflict
+from warmcell.errors import Conflict, DeployError
 from warmcell.ids import now
 from warmcell.records import DeploymentEntry
 from warmcell_server.asked import asked_by
@@ -52,13 +52,20 @@ async def _deploy(host: Host, call: Call) -> Result:
             hint="Run pipeline.deploy(...) or %deploy in the notebook.",
         )
     body = decode(call, wire.Deploy)
-    limits = host.deployments.check(body, worker)
-    number = await asyncio.wrap_future(
-        host.store.add_snapshot(host.deployments.snapshot_record(body, call.user))
-    )
-    record = host.deployments.draft(body, number, limits, call.user)
-    await asyncio.wrap_future(host.store.claim(record))
-    deployment = host.deployments.switch(body, record, limits, worker)
+    # Two kernels that want one name take turns: the second is checked once the first serves.
+    async with host.deployments.changing(body.name):
+        limits = host.deployments.check(body, worker)
+        number = await asyncio.wrap_future(
+            host.store.add_snapshot(host.deployments.snapshot_record(body, call.user))
+        )
+        record = host.deployments.draft(body, number, limits, call.user)
+        await asyncio.wrap_future(host.store.claim(record))
+        try:
+            deployment = host.deployments.switch(body, record, limits, worker)
+        except DeployError:
+            record.state = "detached"  # the worker went away after the claim
+            host.store.append(DeploymentEntry(record))
+            raise
     host.dispatcher.switched(deployment)
     return 201, deployment.describe(host.url)
 
