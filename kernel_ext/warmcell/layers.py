@@ -132,6 +132,7 @@ class InvokeResponse(Response):
             outputs = encode_outputs(self._outputs)
             if outputs != answer.outputs:
                 answer.outputs, answer.body, answer.content_type = outputs, None, None
+                answer.recorded = None
         if self.headers:
             answer.headers = checked(self.headers)
         if self.status != self._usual:

@@ -221,6 +221,7 @@ class Serving:
             ],
             None if given is None else given.body,
             None if given is None else given.content_type,
+            recorded=None if given is None else given.recorded,
         )
 
     def _through(self, binding: Binding, message: wire.Invoke, send: Send | None) -> wire.Answer:

@@ -82,7 +82,7 @@ class Answer(msgspec.Struct, tag="answer", omit_defaults=True):
 
     ``steps`` are the names of the steps and their durations in microseconds. ``body`` is what the
     caller gets instead of JSON, of ``content_type``. ``http_status`` and ``headers`` are set by
-    middleware.
+    middleware. ``recorded`` is the JSON for the history where that is not ``outputs``.
     """
 
     call: int
@@ -99,6 +99,7 @@ class Answer(msgspec.Struct, tag="answer", omit_defaults=True):
     content_type: str | None = None
     http_status: int = 0
     headers: dict[str, str] | None = None
+    recorded: bytes | None = None
 
 
 class Watch(msgspec.Struct, tag="watch"):

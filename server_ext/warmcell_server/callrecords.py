@@ -17,6 +17,8 @@ from warmcell_server.tracing import derive
 
 __all__ = ["CallRecords"]
 
+LARGE = 64 << 10  # bytes of parameters; more is recorded once the worker has described it
+
 _SHOWN = (
     "run_id", "run_name", "pipeline", "deployment", "snapshot", "trigger", "status", "created_at",
     "started_at", "finished_at", "parameters", "outputs", "error", "notebook", "user",
@@ -57,7 +59,7 @@ class CallRecords:
         if answer.parameters is not None and keeps:
             record.parameters = msgspec.Raw(answer.parameters)
         if answer.outputs is not None:
-            record.outputs = msgspec.Raw(answer.outputs)
+            record.outputs = msgspec.Raw(answer.recorded or answer.outputs)
         if answer.status != "succeeded":  # else it is about the form of the answer alone
             record.error = answer.error
         if answer.errors is not None and answer.error is not None:
@@ -98,6 +100,7 @@ class CallRecords:
             or (pending is not None and pending.binding.has_secrets)
             or deployment.limits.record == "none"
             or wanted.content_type is not None
+            or len(call.parameters) > LARGE
         )
         return RunRecord(
             run_id=call.run_id,

@@ -19,6 +19,7 @@ from warmcell_server.authored import check_headers, shown_headers
 from warmcell_server.calls import PLAIN, CallResult, Waiting, Wanted
 from warmcell_server.envelope import Envelope, envelope
 from warmcell_server.idempotency import digest, fingerprint
+from warmcell_server.largeoutputs import inline
 from warmcell_server.payload import Payload
 from warmcell_server.results import failure, from_run, success
 
@@ -258,6 +259,7 @@ class Invocation:
             reply = self._accepted(run_id)
         else:
             run = await asyncio.wrap_future(host.store.get_run(run_id))
+            await inline(run, host.store.blobs)
             if wanted.detached:
                 reply = self._accepted(run_id, run["status"])
             else:

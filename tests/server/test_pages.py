@@ -286,3 +286,13 @@ def test_parameters_called_like_keywords(word: str) -> None:
     # What is no number goes out as null.
     assert schemas["Outputs.Point"]["properties"][word] == {"type": ["number", "null"]}
     assert word in pages.docs(document, "")
+
+
+def test_an_address_with_the_token_logs_in(serving: JupyterServer) -> None:
+    """The links of a page carry no token: who came with one gets Jupyter's login cookie."""
+    page = serving.get(f"warmcell/add/?token={serving.token}", authenticated=False)
+    assert page.status == 200
+    cookie = page.headers["set-cookie"].partition(";")[0]
+    linked = serving.get("warmcell/add/docs", authenticated=False, headers={"Cookie": cookie})
+    assert linked.status == 200
+    assert "set-cookie" not in serving.get("warmcell/add/").headers

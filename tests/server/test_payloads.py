@@ -86,6 +86,10 @@ def squares(n: int) -> Annotated[list, "squares"]:
 def chart(n: int = 3):
     return draw(n), squares(n)
 
+@pipeline
+def listed(n: int = 3):
+    return squares(n)
+
 @step
 def blob(size: int) -> bytes:
     return bytes(range(256)) * (size // 256) + bytes(range(size % 256))
@@ -118,7 +122,7 @@ def many(files: list[bytes], labels: list[str], when: str, options: dict) -> dic
 def form(files: list[bytes], labels: list[str], when: str = "", options: dict = {}) -> dict:
     return many(files, labels, when, options)
 
-for one in (table, arrays, file, picture, chart, binary, text, untyped, form):
+for one in (table, arrays, file, picture, chart, binary, text, untyped, form, listed):
     one.deploy(one.name)
 chart.deploy("unrecorded", settings={"record": "none"})
 chart.deploy("errors-only", settings={"record": "errors"})
@@ -642,3 +646,29 @@ def test_a_large_table_is_kept_as_arrow(server: JupyterServer) -> None:
     blobs = list((home(server) / "blobs").iterdir())
     (kept,) = [a for a in run["artifacts"] if a["kind"] == "output"]
     assert kept["digest"] in {path.name for path in blobs}
+
+
+def test_large_json_is_kept_as_a_file(server: JupyterServer) -> None:
+    """A row of the history stays small, whatever a run returns: its caller gets the JSON, the run
+    shows it, and beyond a megabyte says where it is; a repeated request gets the same answer."""
+    for count, shown in ((20_000, True), (400_000, False)):
+        body = {"parameters": {"n": count}}
+        key = {"Idempotency-Key": f"large-{count}"}
+        first = server.post("warmcell/listed/invoke", body, headers=key)
+        assert first.status == 200, first.text
+        answer = first.json()
+        squares = answer["outputs"]["squares"]
+        assert len(squares) == count
+        run_id = answer["metadata"]["run_id"]
+        query = f"SELECT outputs FROM runs WHERE run_id = '{run_id}'"
+        [[kept]] = server.post("warmcell/api/v1/sql", {"query": query}).json()["rows"]
+        href = f"runs/{run_id}/outputs/squares"
+        assert kept["squares"]["href"] == href
+        run = server.get(f"warmcell/listed/runs/{run_id}").json()
+        assert run["outputs"] == ({"squares": squares} if shown else kept)
+        fetched = server.get(f"warmcell/listed/{href}")
+        assert fetched.headers["content-type"] == "application/json"
+        assert fetched.json() == squares
+        again = server.post("warmcell/listed/invoke", body, headers=key)
+        assert again.headers["idempotency-replayed"] == "true"
+        assert again.json()["outputs"] == answer["outputs"]

@@ -20,25 +20,31 @@ from warmcell.schemas.jsonform import qualified
 if TYPE_CHECKING:
     from warmcell.steps import OutputSpec
 
-__all__ = ["LARGE", "OUTPUT", "PLAIN", "Given", "check_accept", "give"]
+__all__ = ["LARGE", "OUTPUT", "PLAIN", "RECORDED", "Given", "check_accept", "give"]
 
 LARGE = 1 << 20
 """Bytes from which on a table, an array or bytes are given as a file and not as JSON."""
 
+RECORDED = 64 << 10
+"""Bytes of JSON from which on the history has a file of an output and not the JSON itself."""
+
 MOST = 512 << 20  # bytes of a body on the link, whose frames end at 1 GiB
 OUTPUT = "output"
+_RAWS = dict[str, msgspec.Raw]
 PLAIN: frozenset[type] = frozenset({int, float, str, bool, dict, list, tuple, type(None)})
 """Types of which every value has a JSON form or none at all."""
 
 
 class Given(msgspec.Struct):
     """``outputs`` is JSON; ``body`` of ``content_type`` is what the caller gets instead.
-    ``artifacts`` are records of the files. ``refusal`` says why the caller gets neither."""
+    ``artifacts`` are records of the files. ``recorded`` is the JSON for the history, where that
+    has files in the place of what is large. ``refusal`` says why the caller gets neither."""
 
     outputs: bytes
     body: bytes | None = None
     content_type: str | None = None
     artifacts: list[ArtifactRecord] = []
+    recorded: bytes | None = None
     refusal: NotAcceptable | None = None
 
 
@@ -71,9 +77,12 @@ def give(outputs: Mapping[str, Any], message: wire.Invoke, folder: Path | None) 
 
     Raises :class:`OutputError` for an output without a JSON form, or where a file cannot be kept.
     """
-    if message.accept is None and PLAIN.issuperset(map(type, outputs.values())):
-        return Given(encode_outputs(outputs))
     giving = _Giving(message, None if message.fleeting or not message.record else folder)
+    if message.accept is None and PLAIN.issuperset(map(type, outputs.values())):
+        encoded = encode_outputs(outputs)
+        if len(encoded) <= RECORDED:
+            return Given(encoded)
+        return giving.recorded(Given(encoded), outputs)
     return giving.give(outputs)
 
 
@@ -97,7 +106,30 @@ class _Giving:
             name: self._shown(name, value, body if name == chosen else None, kind)
             for name, value in outputs.items()
         }
-        return Given(encode_outputs(shown), body, kind, self._artifacts, refusal)
+        given = Given(encode_outputs(shown), body, kind, self._artifacts, refusal=refusal)
+        return self.recorded(given, shown)
+
+    def recorded(self, given: Given, shown: Mapping[str, Any]) -> Given:
+        """Keep large JSON as files, so that a row of the history stays small: DuckDB holds
+        thousands of rows at once in its memory."""
+        if self._folder is None or len(given.outputs) <= RECORDED:
+            return given
+        kept: dict[str, Any] = {}
+        for name, value in shown.items():
+            data = msgspec.Raw(msgspec.json.decode(encode_outputs({name: value}), type=_RAWS)[name])
+            kept[name] = data
+            if memoryview(data).nbytes > RECORDED // 2:
+                try:
+                    digest = blobs.keep(bytes(data), self._folder)
+                except StoreError as error:
+                    raise OutputError(f"Output '{name}' cannot be kept: {error.message}") from error
+                size = memoryview(data).nbytes
+                self._record(name, value, media.JSON, size, digest)
+                href = _href(self._message.run_id, name)
+                kept[name] = {"content_type": media.JSON, "size": size, "href": href}
+        given.artifacts = self._artifacts
+        given.recorded = msgspec.json.encode(kept)
+        return given
 
     def _written(self, name: str, value: Any) -> tuple[bytes | None, str | None]:
         """The body that the caller likes best; none where that is JSON."""

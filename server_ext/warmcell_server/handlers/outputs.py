@@ -55,7 +55,8 @@ class OutputHandler(Handler):
             self._negotiate((media.JSON,), output)
             self.answer(value)
             return
-        if self._negotiate((file.content_type, media.JSON), output) == media.JSON:
+        chosen = self._negotiate((file.content_type, media.JSON), output)
+        if chosen == media.JSON and file.content_type != media.JSON:
             self.answer(value)
             return
         self.set_header("Content-Type", file.content_type)

@@ -45,7 +45,10 @@ class OpenapiHandler(_DocumentHandler):
 
 class _HtmlHandler(_DocumentHandler):
     def show(self, page: str) -> None:
-        """Finish with a page."""
+        """Finish with a page. Who opened it with the token in its address gets Jupyter's login
+        cookie, as from Jupyter's own pages: the links of the page do not carry the token."""
+        if self.token_authenticated and "token" in self.request.query_arguments:
+            self.identity_provider.set_login_cookie(self, self.current_user)
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Link", '<openapi.json>; rel="service-desc"')
         self.finish(page)

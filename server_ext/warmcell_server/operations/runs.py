@@ -11,6 +11,7 @@ from warmcell.errors import Conflict, NotFound, UsageError
 from warmcell.records import Status
 from warmcell_server.asked import wait_of
 from warmcell_server.dispatcher import conflict_if_ended
+from warmcell_server.largeoutputs import INLINE, inline
 from warmcell_server.operation import Call, Result, Routes, decode
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ async def show_run(
     run = host.dispatcher.progress(run_id)
     if run is None:
         run = await asyncio.wrap_future(host.store.get_run(run_id))
+        await inline(run, host.store.blobs, INLINE)
     if deployment is not None and run["deployment"] != deployment:
         raise NotFound(f"Deployment '{deployment}' has no run '{run_id}'.")
     return run
