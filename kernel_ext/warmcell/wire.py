@@ -274,6 +274,7 @@ class Deploy(msgspec.Struct, omit_defaults=True):
     endpoints: list[EndpointSpec] = []
     middleware: bool = False
     site: str | None = None  # digest of the deployment's own front end, kept in the store
+    note: str | None = None  # what the author says of this snapshot
 
 
 class Stored(msgspec.Struct, omit_defaults=True):

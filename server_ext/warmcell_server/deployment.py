@@ -46,6 +46,7 @@ class Deployment:
     notebook: str | None = None
     user: str | None = None
     stored: str = "pending"
+    note: str | None = None
     has_secrets: bool = False
     binding: Binding | None = None
     reason: str = ""
@@ -167,6 +168,7 @@ class Deployment:
             "notebook": self.notebook,
             "user": self.user,
             "stored": self.stored,
+            "note": self.note,
             "input_schema": self.input_schema,
             "output_schema": self.output_schema,
         }

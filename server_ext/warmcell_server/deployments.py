@@ -24,6 +24,7 @@ from warmcell.records import DeploymentRecord, SnapshotRecord
 from warmcell_server.deployment import Deployment
 from warmcell_server.limits import Limits, limits_of
 from warmcell_server.settings import settings_of
+from warmcell_server.store.tables import check_owner
 from warmcell_server.workers import Binding, Worker
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ class Deployments:
                 notebook=row.get("notebook"),
                 user=row.get("user"),
                 stored=snapshot.get("stored", "pending"),
+                note=snapshot.get("note"),
                 reason="No kernel holds it since its server ended. Deploy it again from "
                 f"{row.get('notebook') or 'its notebook'}.",
             )
@@ -137,6 +139,8 @@ class Deployments:
                 holder=holder.label(),
                 hint="Choose another name, or take it over with deploy(..., overtake=True).",
             )
+        if current is not None and not body.overtake:
+            check_owner(body.name, current.notebook, body.notebook)
         return limits
 
     def snapshot_record(self, body: wire.Deploy, user: str | None) -> SnapshotRecord:
@@ -155,6 +159,7 @@ class Deployments:
             notebook=body.notebook,
             user=user,
             stored=body.stored,
+            note=body.note,
         )
 
     def draft(
@@ -224,6 +229,7 @@ class Deployments:
         deployment.site = body.site
         deployment.notebook = body.notebook
         deployment.stored = body.stored
+        deployment.note = body.note
         deployment.updated_at = now()
         deployment.reason = ""
         deployment.binding = binding

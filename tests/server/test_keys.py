@@ -470,7 +470,9 @@ def test_a_key_outlives_a_new_version_and_not_its_deployment(
     author.run('brief = talk.deploy("brief")')
     assert holder.ask("POST", "brief/invoke", body).status == 401
     assert jupyter_server.get("warmcell/api/v1/deployments/brief/keys").json() == {"keys": []}
-    query = "SELECT event FROM audit WHERE deployment = 'brief' ORDER BY time"
+    query = (
+        "SELECT event FROM audit WHERE deployment = 'brief' AND event LIKE 'key.%' ORDER BY time"
+    )
     rows = jupyter_server.post("warmcell/api/v1/sql", {"query": query}).json()["rows"]
     assert rows == [["key.created"], ["key.revoked"]]
     author.run("brief.undeploy()")

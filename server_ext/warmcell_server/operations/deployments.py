@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,6 +12,7 @@ from warmcell import wire
 from warmcell.errors import Conflict
 from warmcell.ids import now
 from warmcell.records import DeploymentEntry
+from warmcell_server.auditing import note_change, who
 from warmcell_server.invocation import Invocation, asked_by
 from warmcell_server.operation import Call, Result, Routes, decode
 from warmcell_server.operations.keys import revoke_all
@@ -52,14 +54,29 @@ async def _deploy(host: Host, call: Call) -> Result:
         )
     body = decode(call, wire.Deploy)
     limits = host.deployments.check(body, worker)
+    user = who(call)
     number = await asyncio.wrap_future(
-        host.store.add_snapshot(host.deployments.snapshot_record(body, call.user))
+        host.store.add_snapshot(host.deployments.snapshot_record(body, user))
     )
-    record = host.deployments.draft(body, number, limits, call.user)
-    await asyncio.wrap_future(host.store.claim(record))
+    record = host.deployments.draft(body, number, limits, user)
+    before = await asyncio.wrap_future(host.store.claim(record, overtake=body.overtake))
     deployment = host.deployments.switch(body, record, limits, worker)
     host.dispatcher.switched(deployment)
+    _note_deploy(host, call, body, number, before)
     return 201, deployment.describe(host.url)
+
+
+def _note_deploy(
+    host: Host, call: Call, body: wire.Deploy, number: int, before: dict[str, Any] | None
+) -> None:
+    """Record a deploy, and that a name changed hands."""
+    served = {"pipeline": body.pipeline, "snapshot": number, "notebook": body.notebook}
+    owner = before["notebook"] if before is not None else None
+    if before is not None and owner != body.notebook:
+        note_change(host, call, "deployment.overtaken", body.name, before=before, after=served)
+    note_change(
+        host, call, "deployment.deployed", body.name, **served, note=body.note, before=before
+    )
 
 
 @ROUTES.add("DELETE", "api/v1/deployments/*")
@@ -70,6 +87,7 @@ async def _undeploy(host: Host, call: Call) -> Result:
     host.dispatcher.removed(deployment)
     deployment.updated_at = now()
     host.store.append(DeploymentEntry(deployment.record(host.host_id, "removed")))
+    note_change(host, call, "deployment.removed", deployment.name, snapshot=deployment.snapshot)
     return 200, {"name": deployment.name, "state": "removed"}
 
 
@@ -78,10 +96,24 @@ async def _rollback(host: Host, call: Call) -> Result:
     class Body(msgspec.Struct, forbid_unknown_fields=True):
         to: int | None = None
 
-    deployment = host.deployments.rollback(call.arguments[0], decode(call, Body).to)
+    to = decode(call, Body).to
+    before = host.deployments.get(call.arguments[0]).snapshot
+    began = time.perf_counter()
+    deployment = host.deployments.rollback(call.arguments[0], to)
     host.dispatcher.switched(deployment)
+    took = time.perf_counter() - began
     host.store.append(DeploymentEntry(deployment.record(host.host_id)))
-    return 200, deployment.describe(host.url)
+    note_change(
+        host,
+        call,
+        "deployment.rolled_back",
+        deployment.name,
+        pipeline=deployment.pipeline,
+        snapshot=deployment.snapshot,
+        before={"snapshot": before},
+    )
+    rollback = {"before": before, "after": deployment.snapshot, "seconds": took}
+    return 200, {**deployment.describe(host.url), "rollback": rollback}
 
 
 @ROUTES.add("POST", "*/invoke")

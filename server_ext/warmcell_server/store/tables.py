@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_snapshot",
+    "check_owner",
     "claim",
     "lose_runs",
     "put_deployment",
@@ -28,9 +29,15 @@ __all__ = [
 
 
 def add_snapshot(connection: duckdb.DuckDBPyConnection, record: SnapshotRecord) -> int:
-    """Store a snapshot unless its pipeline has one of the same digest; return its number."""
+    """Store a snapshot unless its pipeline has one of the same digest; return its number. A note
+    that is given replaces the one that is there."""
     number = _number(connection, record)
     if number is not None:
+        if record.note is not None:
+            connection.execute(
+                "UPDATE data.snapshots SET note = ? WHERE pipeline = ? AND number = ?",
+                [record.note, record.pipeline, number],
+            )
         return number
     rows = connection.execute(
         "SELECT coalesce(max(number), 0) + 1 FROM data.snapshots WHERE pipeline = ?",
@@ -79,17 +86,25 @@ def claim(
     label: str,
     url: str,
     alive: Callable[[str], bool],
-) -> None:
-    """Give a name to the host of ``record``.
+    *,
+    overtake: bool = False,
+) -> dict[str, Any] | None:
+    """Give a name to the host of ``record``, and return who had it: ``notebook``, ``user``,
+    ``pipeline`` and ``snapshot``; None for a name that was free.
 
-    Raises :class:`NameTaken` if another live host serves it.
+    Raises :class:`NameTaken` if another live host serves it, and if it belongs to another notebook
+    unless that is to be ``overtake``n.
     """
     rows = connection.execute(
-        "SELECT host_id, state, holder_label, holder_url FROM data.deployments WHERE name = ?",
+        'SELECT host_id, state, holder_label, holder_url, notebook, "user", pipeline, snapshot '
+        "FROM data.deployments WHERE name = ?",
         [record.name],
     ).fetchall()
+    before: dict[str, Any] | None = None
     if rows:
-        holder_id, state, holder_label, holder_url = rows[0]
+        holder_id, state, holder_label, holder_url, *had = rows[0]
+        if state != "removed":
+            before = dict(zip(("notebook", "user", "pipeline", "snapshot"), had, strict=True))
         if state == "serving" and holder_id != record.host_id and alive(holder_id):
             holder = " at ".join(part for part in (holder_label, holder_url) if part) or holder_id
             raise NameTaken(
@@ -97,8 +112,22 @@ def claim(
                 holder=holder,
                 hint="Undeploy it there first, or deploy under another name.",
             )
+    if before is not None and not overtake:
+        check_owner(record.name, before["notebook"], record.notebook)
     row = deployment_row(record, label, url)
     _upsert(connection, "deployments", DEPLOYMENT_COLUMNS, row)
+    return before
+
+
+def check_owner(name: str, owner: str | None, notebook: str | None) -> None:
+    """Raise :class:`NameTaken` if a name belongs to another notebook. What was deployed outside of
+    any belongs to nobody."""
+    if owner and notebook and owner != notebook:
+        raise NameTaken(
+            f"Deployment {name!r} belongs to {owner}, and this is {notebook}.",
+            holder=owner,
+            hint="Choose another name, or take it over with deploy(..., overtake=True).",
+        )
 
 
 def lose_runs(
