@@ -22,9 +22,11 @@ import msgspec
 from warmcell import dedicated, output, wire
 from warmcell.around import Around, roots
 from warmcell.deployment import Deployment
+from warmcell.drafting import Recipe
 from warmcell.errors import DeployError, InvalidName, WarmcellError
 from warmcell.ids import new_id
 from warmcell.link import kernel, notebook
+from warmcell.notebook.sources import sources
 from warmcell.runner import hooks
 from warmcell.schemas import output_schema, parameter_model
 from warmcell.serving import Binding
@@ -48,6 +50,7 @@ def deploy(
     overtake: bool = False,
     copy: Collection[str] = (),
     capture: Collection[str] = (),
+    note: str | None = None,
     **options: Any,
 ) -> Deployment:
     """Serve an immutable snapshot of ``pipeline`` as ``…/warmcell/{name}/invoke``.
@@ -60,6 +63,7 @@ def deploy(
         overtake: take the name over from another notebook that serves it.
         copy: names to freeze by copy that would be held by reference.
         capture: names to take along that no code mentions (found by ``globals()``, say).
+        note: what to remember of this snapshot, shown wherever snapshots are listed.
 
     Raises:
         DefinitionError: a parameter has no JSON form, or a step is unknown.
@@ -86,7 +90,15 @@ def deploy(
     parameters = parameter_model(live.function, live.name, where=pipeline.source.place)
     around = _surround(pipeline, taken.live) if captured else None
     state = _initialise(live, around)
-    binding = Binding(f"{name}:{new_id()}", live, parameters, state=state, around=around)
+    binding = Binding(
+        f"{name}:{new_id()}",
+        live,
+        parameters,
+        state=state,
+        around=around,
+        recipe=Recipe(pipeline, settings, options, copy, capture),
+        taken=taken,
+    )
     output.install()
     here = kernel()
     here.serving.add(binding)
@@ -98,27 +110,16 @@ def deploy(
         input_schema=_raw(parameters.json_schema()),
         output_schema=_raw(output_schema(live.outputs, pipeline.name)),
         steps=[step.name for step in live.steps],
-        source=msgspec.json.encode(_sources(pipeline, captured)).decode(),
+        source=msgspec.json.encode(sources(pipeline, captured, taken)).decode(),
         notes=[*taken.notes, *remarks],
-        held=_raw(
-            [
-                {
-                    "name": h.name,
-                    "path": h.path,
-                    "by": h.by,
-                    "type": h.type,
-                    "size": h.size,
-                    "restorable": h.restorable,
-                }
-                for h in taken.held
-            ]
-        ),
+        held=_raw(taken.holdings),
         settings=for_host(wanted) | ({"site": site} if site is not None else {}),
         notebook=notebook(),
         overtake=overtake,
         endpoints=[served.spec() for served in around.endpoints] if around is not None else [],
         middleware=bool(around is not None and around.layers),
         site=site,
+        note=note,
     )
     try:
         deployed = here.announce(body)
@@ -185,18 +186,6 @@ def _initialise(pipeline: Pipeline, around: Around | None) -> object:
 
 
 _UNCHANGED = "Nothing was changed: what was served before is still served."
-
-
-def _sources(pipeline: Pipeline, captured: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The cells and functions that a snapshot was made of."""
-    parts: list[Any] = [*pipeline.steps, pipeline]
-    found = [(part.kind, part.name, part.source) for part in parts]
-    for kind, around in (("endpoint", "endpoints"), ("middleware", "middleware")):
-        found += [(kind, part.name, part.source) for part in captured.get(around, [])]
-    return [
-        {"name": name, "kind": kind, "source": source.text, "cell": source.cell}
-        for kind, name, source in found
-    ]
 
 
 def _store_behind(taken: Capture, body: wire.Deploy, number: int) -> None:

@@ -27,10 +27,12 @@ from warmcell.records import ErrorInfo
 
 if TYPE_CHECKING:
     from warmcell.around import Around
+    from warmcell.drafting import Recipe
     from warmcell.pipelines import Pipeline
     from warmcell.runner import CancelToken
     from warmcell.runner.execution import Execution
     from warmcell.schemas import ParameterModel
+    from warmcell.snapshots import Capture
 
 __all__ = ["Binding", "Serving"]
 
@@ -58,6 +60,8 @@ class Binding:
         state: object = None,
         snapshot: int | None = None,
         around: Around | None = None,
+        recipe: Recipe | None = None,
+        taken: Capture | None = None,
     ) -> None:
         self.key = key
         self.pipeline = pipeline
@@ -65,6 +69,8 @@ class Binding:
         self.state = state
         self.snapshot = snapshot
         self.around = around
+        self.recipe = recipe  # how to deploy it again, and ``taken`` what was captured, where it
+        self.taken = taken  # was captured in this kernel
         self.layers = around.layers if around is not None else None
         self.predicted = UNKNOWN
         self.calls = 0

@@ -155,6 +155,22 @@ class Cancel(msgspec.Struct, tag="cancel"):
     reason: Status = "cancelled"
 
 
+class Ask(msgspec.Struct, tag="ask"):
+    """What would deploying ``pipeline`` as ``deployment`` make now? Answered by :class:`Told`."""
+
+    ask: int
+    deployment: str
+    pipeline: str
+
+
+class Told(msgspec.Struct, tag="told", omit_defaults=True):
+    """The answer to :class:`Ask`, JSON; a problem's ``detail`` and ``hint`` if that ``failed``."""
+
+    ask: int
+    body: bytes
+    failed: bool = False
+
+
 class Drop(msgspec.Struct, tag="drop"):
     """Forget snapshot ``key``: run its ``on_cleanup`` once its calls have ended."""
 
@@ -204,8 +220,10 @@ class Vitals(msgspec.Struct, tag="vitals"):
     by_cell: bool = False
 
 
-ToHost: TypeAlias = Hello | Answer | Progress | Request | Vitals | Event | EndpointAnswer
-ToWorker: TypeAlias = Welcome | Refused | Invoke | Cancel | Drop | Reply | Watch | EndpointCall
+ToHost: TypeAlias = Hello | Answer | Progress | Request | Vitals | Event | EndpointAnswer | Told
+ToWorker: TypeAlias = (
+    Welcome | Refused | Invoke | Cancel | Drop | Reply | Watch | EndpointCall | Ask
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _for_host: msgspec.msgpack.Decoder[ToHost] = msgspec.msgpack.Decoder(ToHost)

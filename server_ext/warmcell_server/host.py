@@ -24,6 +24,7 @@ from warmcell_server.housekeeping import Housekeeping, Keep
 from warmcell_server.idempotency import LIFETIME, Idempotency
 from warmcell_server.keys import Keys
 from warmcell_server.link import LinkServer
+from warmcell_server.questions import Questions
 from warmcell_server.store import Store
 from warmcell_server.uploads import Uploads
 from warmcell_server.webhooks import Webhooks
@@ -70,6 +71,7 @@ class Host:
         self.keys = Keys(home)
         self.hub = Events()
         self.idempotency = Idempotency()
+        self.questions = Questions()
         self.webhooks: Webhooks
         self.uploads = Uploads(home, self.host_id)
         self._keep = keep or Keep()
@@ -172,6 +174,8 @@ class Host:
             self.dispatcher.answered(message)
         elif type(message) is wire.Event:
             self.hub.received(message)
+        elif type(message) is wire.Told:
+            self.questions.told(message)
         elif type(message) is wire.EndpointAnswer:
             self.endpoints.answered(message)
         elif type(message) is wire.Progress:
@@ -203,6 +207,7 @@ class Host:
         if self.kernels is not None and worker.kernel_id in self.kernels:
             self.kernels.leave(worker.kernel_id)
         self.endpoints.lost(worker, cause)
+        self.questions.lost(worker, cause)
         for deployment in self.deployments.detached(worker, cause):
             self.dispatcher.orphaned(deployment)
             try:

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["ROUTES"]
 
 ROUTES = Routes()
+_BRIEF = ("pipeline", "number", "digest", "created_at", "user", "notebook", "note", "stored")
 
 
 @ROUTES.add("GET", "api/v1/snapshots")
 async def _snapshots(host: Host, call: Call) -> Result:
+    """All of each, or with ``brief`` only what tells them apart."""
     rows = await asyncio.wrap_future(host.store.list_snapshots(call.query.get("pipeline")))
+    if call.query.get("brief", "").lower() in ("1", "true"):
+        rows = [{name: row[name] for name in _BRIEF} for row in rows]
     return 200, {"snapshots": rows}
 
 
