@@ -15,6 +15,7 @@ from warmcell.ids import now, rfc3339
 
 if TYPE_CHECKING:
     from warmcell.changes import SnapshotDiff
+    from warmcell.client import Client
     from warmcell.config import DeploymentSettings
     from warmcell.pipelines import Pipeline
     from warmcell.serving import Binding
@@ -100,23 +101,25 @@ def diff(pipeline: Pipeline, before: int | None, after: int | None) -> SnapshotD
     from warmcell.comparing import compare
     from warmcell.link import kernel
 
-    client = Client()
+    client, here = Client(), kernel()
+    bindings = [here.binding(name) for name in here.served()]
+    served = [one for one in bindings if one is not None and one.pipeline.name == pipeline.name]
+    recipe = served[-1].recipe if served else None
     if before is None:
-        newest = client.list_snapshots(pipeline.name)
-        if not newest:
-            raise NotFound(
-                f"Pipeline '{pipeline.name}' has no snapshot yet.", hint="Deploy it first."
-            )
-        before = int(newest[0]["number"])
+        before = served[-1].snapshot if served else _newest(client, pipeline.name)
+    assert before is not None
     if after is not None:
         return client.diff_snapshots(pipeline.name, before, after)
-    here = kernel()
-    bindings = [here.binding(name) for name in here.served()]
-    recipes = [one.recipe for one in bindings if one and one.pipeline.name == pipeline.name]
-    recipe = recipes[-1] if recipes else None
     snapshot = client.get_snapshot(pipeline.name, before)
     drafted = draft(pipeline, recipe) | {"settings": snapshot["settings"]}  # a deployment's own
     return SnapshotDiff(compare(snapshot, drafted))
+
+
+def _newest(client: Client, pipeline: str) -> int:
+    found = client.list_snapshots(pipeline)
+    if not found:
+        raise NotFound(f"Pipeline '{pipeline}' has no snapshot yet.", hint="Deploy it first.")
+    return int(found[0]["number"])
 
 
 def answer(message: wire.Ask) -> wire.Told:

@@ -295,8 +295,9 @@ class Pipeline:
         return Client().list_snapshots(self.name)
 
     def diff(self, before: int | None = None, after: int | None = None) -> SnapshotDiff:
-        """What changed from snapshot ``before`` (the newest by default) to snapshot ``after``, or
-        to this pipeline as it is now. Raises :class:`~warmcell.errors.NotFound`."""
+        """What changed from snapshot ``before`` (by default that which this kernel deployed last,
+        else the newest) to snapshot ``after``, or to this pipeline as it is now. Raises
+        :class:`~warmcell.errors.NotFound`."""
         from warmcell.drafting import diff
 
         return diff(self, before, after)

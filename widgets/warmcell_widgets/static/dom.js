@@ -46,6 +46,13 @@ function figures(number) {
   return number >= 100 ? number.toFixed(0) : String(Number(number.toPrecision(3)));
 }
 
+/** A number of bytes with a unit. */
+export function size(bytes) {
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  const power = bytes < 1000 ? 0 : Math.min(Math.floor(Math.log10(bytes) / 3), units.length - 1);
+  return `${power ? figures(bytes / 1000 ** power) : bytes} ${units[power]}`;
+}
+
 /** Seconds as three significant figures with a unit. */
 export function duration(seconds) {
   if (typeof seconds !== "number" || Number.isNaN(seconds)) return "";
