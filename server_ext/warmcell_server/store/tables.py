@@ -121,10 +121,14 @@ def claim(
 
 def check_owner(name: str, owner: str | None, notebook: str | None) -> None:
     """Raise :class:`NameTaken` if a name belongs to another notebook. What was deployed outside of
-    any belongs to nobody."""
-    if owner and notebook and owner != notebook:
+    any, from a module say, belongs to nobody; ``churn.ipynb::churn`` is a pipeline of a notebook
+    that was deployed from elsewhere."""
+    if owner is None or not owner.endswith(".ipynb"):
+        return
+    file = (notebook or "").partition("::")[0]
+    if not file or (file != owner and not owner.endswith(f"/{file}")):
         raise NameTaken(
-            f"Deployment {name!r} belongs to {owner}, and this is {notebook}.",
+            f"Deployment {name!r} belongs to {owner}, and this is {notebook or 'no notebook'}.",
             holder=owner,
             hint="Choose another name, or take it over with deploy(..., overtake=True).",
         )

@@ -299,9 +299,12 @@ def test_a_name_belongs_to_its_notebook(store: Store) -> None:
     with pytest.raises(NameTaken, match=r"belongs to a\.ipynb, and this is b\.ipynb") as caught:
         claim("b.ipynb")
     assert caught.value.holder == "a.ipynb"
+    with pytest.raises(NameTaken, match="this is no notebook"):
+        claim(None)
     assert claim("b.ipynb", overtake=True) == "a.ipynb"
-    assert claim(None) == "b.ipynb"
-    assert claim("a.ipynb") is None
+    assert claim("b.ipynb::churn") == "b.ipynb", "its own, deployed by a command"
+    assert claim("module.churn") == "b.ipynb::churn"
+    assert claim("a.ipynb") == "module.churn"
     store.append(
         DeploymentEntry(deployment("live", store.host_id, notebook="a.ipynb", state="removed"))
     )
