@@ -7,6 +7,7 @@ the name, switch, and only then write the stored form, behind the answer.
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import re
 import sys
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from warmcell.pipelines import Pipeline
     from warmcell.snapshots import Capture
 
-__all__ = ["deploy", "name_for"]
+__all__ = ["deploy", "initialise", "name_for", "surround"]
 
 log = logging.getLogger("warmcell.deploying")
 
@@ -88,8 +89,8 @@ def deploy(
     taken = take({"pipeline": pipeline, **captured}, copy=copy, extra=capture)
     live = cast("Pipeline", taken.live["pipeline"])
     parameters = parameter_model(live.function, live.name, where=pipeline.source.place)
-    around = _surround(pipeline, taken.live) if captured else None
-    state = _initialise(live, around)
+    around = surround(pipeline, taken.live) if captured else None
+    state = initialise(live, around)
     binding = Binding(
         f"{name}:{new_id()}",
         live,
@@ -151,7 +152,7 @@ def _publish(settings: DeploymentSettings) -> tuple[str | None, list[str]]:
     return publish(settings.dashboard_files_path, Path(kernel().link().status.blobs))
 
 
-def _surround(pipeline: Pipeline, live: Mapping[str, Any]) -> Around:
+def surround(pipeline: Pipeline, live: Mapping[str, Any]) -> Around:
     """Make endpoints and middleware of the snapshot ready."""
     try:
         return Around(live)
@@ -165,7 +166,7 @@ def _surround(pipeline: Pipeline, live: Mapping[str, Any]) -> Around:
         ) from error
 
 
-def _initialise(pipeline: Pipeline, around: Around | None) -> object:
+def initialise(pipeline: Pipeline, around: Around | None) -> object:
     """Run ``on_init`` and the startup hook of the snapshot; the result of the former is the state
     that steps see."""
     state: object = None
@@ -193,13 +194,15 @@ def _store_behind(taken: Capture, body: wire.Deploy, number: int) -> None:
     here = kernel()
     link = here.link()
     blobs = Path(link.status.blobs)
+    folder = _folder()
 
     def write() -> None:
+        about = _raw({**environment(), "cwd": folder})
         try:
             form = taken.store(blobs)
-            stored = wire.Stored(form.status, _raw(form), _raw(environment()))
+            stored = wire.Stored(form.status, _raw(form), about)
         except (WarmcellError, OSError) as error:
-            stored = wire.Stored(f"refused: {error}", environment=_raw(environment()))
+            stored = wire.Stored(f"refused: {error}", environment=about)
         try:
             path = f"api/v1/snapshots/{quote(body.pipeline)}/{number}"
             here.control("PATCH", path, stored, link=link)
@@ -208,6 +211,14 @@ def _store_behind(taken: Capture, body: wire.Deploy, number: int) -> None:
         body.stored = stored.stored  # what a new host is told after a lost link
 
     threading.Thread(target=write, name="warmcell-snapshot", daemon=True).start()
+
+
+def _folder() -> str | None:
+    """The current folder; None where it was removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 @cache

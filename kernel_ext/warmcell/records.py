@@ -125,7 +125,8 @@ class SnapshotRecord(msgspec.Struct, omit_defaults=True):
 
 
 class DeploymentRecord(msgspec.Struct, omit_defaults=True):
-    """A name, and the snapshot that it serves. ``state``: serving | detached | removed."""
+    """A name, and the snapshot that it serves. ``state``: serving | restoring | detached |
+    removed."""
 
     name: str
     pipeline: str

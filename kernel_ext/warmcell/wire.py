@@ -292,6 +292,9 @@ class Deploy(msgspec.Struct, omit_defaults=True):
     endpoints: list[EndpointSpec] = []
     middleware: bool = False
     site: str | None = None  # digest of the deployment's own front end, kept in the store
+    again: bool = False  # told anew after the link was lost, and no deploy of the user
+    restored: int | None = None  # the snapshot that a dedicated kernel restored
+    standby: bool = False  # which is only held ready
     note: str | None = None  # what the author says of this snapshot
 
 

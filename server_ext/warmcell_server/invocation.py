@@ -211,7 +211,9 @@ class Invocation:
 
     def _middleware(self) -> bool:
         deployment = self._host.deployments.get(self._name)
-        return deployment.binding is not None and deployment.binding.body.middleware
+        if deployment.binding is None:
+            return deployment.restoring  # it may have some
+        return deployment.binding.body.middleware
 
     def _call(self, parameters: bytes, wanted: Wanted) -> Waiting:
         call = self._host.dispatcher.call(self._name, parameters, user=self._user, wanted=wanted)

@@ -36,6 +36,10 @@ class Worker:
         """The kernel reported on itself."""
         self.vitals, self.heard_at = vitals, time.monotonic()
 
+    def is_kernel_of(self, other: Worker) -> bool:
+        """Whether both are links of the same process, one after the other."""
+        return (self.kernel_id, self.pid) == (other.kernel_id, other.pid)
+
     def label(self) -> str:
         """Name the worker for people: its notebook, else its kernel."""
         return self.notebook or f"kernel {self.kernel_id}"
@@ -59,6 +63,7 @@ class Binding:
     in_flight: int = 0
     retired: bool = False
     since: float = field(default_factory=time.monotonic)
+    dedicated: bool = False  # the kernel was started by the host, and has no notebook
 
 
 def _process_state(pid: int) -> str:

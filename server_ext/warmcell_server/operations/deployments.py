@@ -53,15 +53,23 @@ async def _deploy(host: Host, call: Call) -> Result:
             hint="Run pipeline.deploy(...) or %deploy in the notebook.",
         )
     body = decode(call, wire.Deploy)
-    limits = host.deployments.check(body, worker)
+    if body.restored is not None:
+        return 201, (await host.restoring.announced(body, worker)).describe(host.url)
+    host.deployments.check(body, worker)
     user = who(call)
     number = await asyncio.wrap_future(
         host.store.add_snapshot(host.deployments.snapshot_record(body, user))
     )
-    record = host.deployments.draft(body, number, limits, user)
+    record = host.deployments.draft(body, number, user)
     before = await asyncio.wrap_future(host.store.claim(record, overtake=body.overtake))
-    deployment = host.deployments.switch(body, record, limits, worker)
+    deployment = host.deployments.switch(
+        body,
+        record,
+        worker,
+        dedicated=host.kernels is not None and worker.kernel_id in host.kernels,
+    )
     host.dispatcher.switched(deployment)
+    host.restoring.switched(deployment)
     _note_deploy(host, call, body, number, before)
     return 201, deployment.describe(host.url)
 
@@ -70,6 +78,8 @@ def _note_deploy(
     host: Host, call: Call, body: wire.Deploy, number: int, before: dict[str, Any] | None
 ) -> None:
     """Record a deploy, and that a name changed hands."""
+    if body.again:
+        return  # the link was lost meanwhile, and nobody did anything
     served = {"pipeline": body.pipeline, "snapshot": number, "notebook": body.notebook}
     owner = before["notebook"] if before is not None else None
     if before is not None and owner != body.notebook:
@@ -101,6 +111,7 @@ async def _rollback(host: Host, call: Call) -> Result:
     began = time.perf_counter()
     deployment = host.deployments.rollback(call.arguments[0], to)
     host.dispatcher.switched(deployment)
+    host.restoring.switched(deployment)
     took = time.perf_counter() - began
     host.store.append(DeploymentEntry(deployment.record(host.host_id)))
     note_change(

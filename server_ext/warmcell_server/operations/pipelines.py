@@ -54,7 +54,9 @@ async def _deploy(host: Host, call: Call) -> Result:
             "replaceable": [
                 deployment.name
                 for deployment in host.deployments
-                if deployment.binding and deployment.binding.worker.kernel_id in kernels
+                if (binding := deployment.binding)
+                and binding.dedicated
+                and binding.body.restored is None  # else there is a notebook that it belongs to
             ],
         },
     )
