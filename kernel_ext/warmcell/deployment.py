@@ -61,8 +61,16 @@ class Deployment:
 
     @property
     def status(self) -> str:
-        """ "serving", "detached" (nothing holds the snapshot) or "removed"."""
+        """ "serving", "restoring" (calls wait), "detached" (nothing holds the snapshot) or
+        "removed"."""
         return str(self._known("state"))
+
+    @property
+    def served_by(self) -> str | None:
+        """ "notebook", or "dedicated" for a kernel that the host started to restore it; None while
+        nothing serves."""
+        found = self.refresh()._described.get("served_by")
+        return None if found is None else str(found)
 
     @property
     def notes(self) -> list[str]:
