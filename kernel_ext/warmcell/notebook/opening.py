@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmcell.comparing import sources_of, whole
 from warmcell.errors import UsageError
+
+if TYPE_CHECKING:
+    from warmcell.client import Client
 
 __all__ = ["as_notebook", "open_snapshot"]
 
@@ -17,7 +20,13 @@ _SIZES = ("bytes", "kB", "MB", "GB", "TB")
 _NAMESPACE = "warmcell"
 
 
-def open_snapshot(target: str, path: str | None = None, *, overwrite: bool = False) -> Path:
+def open_snapshot(
+    target: str,
+    path: str | None = None,
+    *,
+    overwrite: bool = False,
+    client: Client | None = None,
+) -> Path:
     """Write the snapshot that ``target`` names, such as ``churn@3``, as a notebook; return its
     path, by default ``churn@3.ipynb`` in the current folder.
 
@@ -37,7 +46,7 @@ def open_snapshot(target: str, path: str | None = None, *, overwrite: bool = Fal
     file = Path(path or f"{name.replace('/', '-')}@{number}.ipynb").expanduser()
     if file.exists() and not overwrite:
         raise UsageError(f"{file} is there already.", hint="Name another file, or delete that one.")
-    content = Client().snapshot_notebook(name, number)
+    content = (client or Client()).snapshot_notebook(name, number)
     made = nbformat.from_dict(content)
     nbformat.validate(made)
     file.write_text(nbformat.writes(made) + "\n", encoding="utf-8")
