@@ -15,11 +15,12 @@ from urllib.parse import quote, urlencode
 from warmcell.calling import Request
 from warmcell.deployment import Deployment
 from warmcell.discovery import discover
-from warmcell.errors import UsageError
+from warmcell.errors import NotFound, UsageError
 from warmcell.handle import RunHandle
 from warmcell.transport import Http, Transport
 
 if TYPE_CHECKING:
+    from warmcell.changes import SnapshotDiff, Snapshots
     from warmcell.runs import Run
 
 __all__ = ["Client", "Table"]
@@ -177,6 +178,41 @@ class Client:
             return self._deployment(name)
         described = self._call("GET", f"api/v1/deployments/{quote(name, safe='')}")
         return Deployment(described, self._transport)
+
+    # -- snapshots -----------------------------------------------------------------------------
+
+    def list_snapshots(self, pipeline: str | None = None) -> Snapshots:
+        """Return snapshots, newest first: who deployed them, when, and from which notebook."""
+        from warmcell.changes import Snapshots
+
+        given = {"brief": "true"} | ({"pipeline": pipeline} if pipeline else {})
+        return Snapshots(self._call("GET", f"api/v1/snapshots?{urlencode(given)}")["snapshots"])
+
+    def get_snapshot(self, pipeline: str, number: int) -> dict[str, Any]:
+        """Return one snapshot with its source, what it holds and its environment. Raises
+        :class:`~warmcell.errors.NotFound`."""
+        path = f"api/v1/snapshots/{quote(pipeline, safe='')}/{number}"
+        found: dict[str, Any] = self._call("GET", path)
+        return found
+
+    def diff_snapshots(self, pipeline: str, before: int, after: int) -> SnapshotDiff:
+        """Return what changed from one snapshot of a pipeline to another."""
+        from warmcell.changes import SnapshotDiff
+
+        path = f"api/v1/snapshots/{quote(pipeline, safe='')}/{before}/diff/{after}"
+        return SnapshotDiff(self._call("GET", path))
+
+    def snapshot_notebook(self, name: str, number: int) -> dict[str, Any]:
+        """Return a snapshot of a deployment or pipeline as the JSON of a notebook."""
+        try:
+            pipeline = self.get_deployment(name).pipeline
+        except NotFound:
+            pipeline = name
+        path = f"api/v1/snapshots/{quote(pipeline, safe='')}/{number}/notebook"
+        found: dict[str, Any] = self._call("GET", path)
+        return found
+
+    # -- calls ---------------------------------------------------------------------------------
 
     def invoke(self, name: str, /, **parameters: Any) -> dict[str, Any]:
         """Call a deployment and return its outputs by name; see

@@ -246,8 +246,16 @@ class Connection:
             self._promote()  # nothing is known of how long it takes
             reply = self.serving.endpoint(message)
             self._answer(reply, partial(unsent.of_endpoint, reply))
+        elif type(message) is wire.Ask:
+            self._spawn(lambda: self._tell(message), "warmcell-asked")
         elif type(message) is wire.Drop:
             self._spawn(lambda: self._drop(message.key), "warmcell-cleanup")
+
+    def _tell(self, message: wire.Ask) -> None:
+        from warmcell.drafting import answer
+
+        with contextlib.suppress(LinkError):
+            self.send(answer(message))
 
     def _drop(self, key: str) -> None:
         self.serving.drop(key)

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from warmcell.deployment import Deployment
     from warmcell.pipelines import Pipeline
 
-__all__ = ["MEDIA_TYPE", "answer", "deploy", "loading", "module_pipeline", "not_now", "run"]
+__all__ = [
+    "MEDIA_TYPE",
+    "answer",
+    "deploy",
+    "leave_when_empty",
+    "loading",
+    "module_pipeline",
+    "not_now",
+    "run",
+]
 
 MEDIA_TYPE = "application/vnd.warmcell.answer+json"
 
@@ -37,6 +46,10 @@ def answer(action: str, arguments: str) -> None:
     from IPython.display import display
 
     actions: dict[str, Callable[..., Any]] = {"begin": _begin, "deploy": deploy, "run": run}
+    if action == "restore":
+        from warmcell.restoring import restore
+
+        actions["restore"] = restore
     try:
         told = {"answer": actions[action](**json.loads(arguments))}
     except WarmcellError as error:
@@ -76,6 +89,7 @@ def deploy(
     name: str | None = None,
     settings: Mapping[str, Any] | None = None,
     overtake: bool = False,
+    note: str | None = None,
     replaceable: Collection[str] = (),
 ) -> str:
     """Deploy the pipeline that ``target`` names and return the name under which it is served. This
@@ -83,13 +97,20 @@ def deploy(
     taken over from where they are served now."""
     global _loading
     from warmcell.deploying import name_for
-    from warmcell.link import kernel
 
     _loading = False
     pipeline = _pipeline(target)
     name = name_for(pipeline, name)
     overtake = overtake or name in replaceable
-    deployed = pipeline.deploy(name, settings=settings, overtake=overtake)
+    deployed = pipeline.deploy(name, settings=settings, overtake=overtake, note=note)
+    leave_when_empty()
+    return str(deployed.name)
+
+
+def leave_when_empty() -> None:
+    """Have this kernel end when nothing of it is served any more."""
+    from warmcell.link import kernel
+
     here = kernel()
     connection = here.link()
 
@@ -98,7 +119,6 @@ def deploy(
             here.control("DELETE", "api/v1/kernels/own", link=connection)
 
     here.serving.emptied = leave
-    return str(deployed.name)
 
 
 def run(

@@ -7,6 +7,7 @@ the name, switch, and only then write the stored form, behind the answer.
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import re
 import sys
@@ -22,9 +23,11 @@ import msgspec
 from warmcell import dedicated, output, wire
 from warmcell.around import Around, roots
 from warmcell.deployment import Deployment
+from warmcell.drafting import Recipe
 from warmcell.errors import DeployError, InvalidName, WarmcellError
 from warmcell.ids import new_id
 from warmcell.link import kernel, notebook
+from warmcell.notebook.sources import sources
 from warmcell.runner import hooks
 from warmcell.schemas import output_schema, parameter_model
 from warmcell.serving import Binding
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from warmcell.pipelines import Pipeline
     from warmcell.snapshots import Capture
 
-__all__ = ["deploy", "name_for"]
+__all__ = ["deploy", "initialise", "name_for", "surround"]
 
 log = logging.getLogger("warmcell.deploying")
 
@@ -48,6 +51,7 @@ def deploy(
     overtake: bool = False,
     copy: Collection[str] = (),
     capture: Collection[str] = (),
+    note: str | None = None,
     **options: Any,
 ) -> Deployment:
     """Serve an immutable snapshot of ``pipeline`` as ``…/warmcell/{name}/invoke``.
@@ -60,6 +64,7 @@ def deploy(
         overtake: take the name over from another notebook that serves it.
         copy: names to freeze by copy that would be held by reference.
         capture: names to take along that no code mentions (found by ``globals()``, say).
+        note: what to remember of this snapshot, shown wherever snapshots are listed.
 
     Raises:
         DefinitionError: a parameter has no JSON form, or a step is unknown.
@@ -84,9 +89,17 @@ def deploy(
     taken = take({"pipeline": pipeline, **captured}, copy=copy, extra=capture)
     live = cast("Pipeline", taken.live["pipeline"])
     parameters = parameter_model(live.function, live.name, where=pipeline.source.place)
-    around = _surround(pipeline, taken.live) if captured else None
-    state = _initialise(live, around)
-    binding = Binding(f"{name}:{new_id()}", live, parameters, state=state, around=around)
+    around = surround(pipeline, taken.live) if captured else None
+    state = initialise(live, around)
+    binding = Binding(
+        f"{name}:{new_id()}",
+        live,
+        parameters,
+        state=state,
+        around=around,
+        recipe=Recipe(pipeline, settings, options, copy, capture),
+        taken=taken,
+    )
     output.install()
     here = kernel()
     here.serving.add(binding)
@@ -98,27 +111,16 @@ def deploy(
         input_schema=_raw(parameters.json_schema()),
         output_schema=_raw(output_schema(live.outputs, pipeline.name)),
         steps=[step.name for step in live.steps],
-        source=msgspec.json.encode(_sources(pipeline, captured)).decode(),
+        source=msgspec.json.encode(sources(pipeline, captured, taken)).decode(),
         notes=[*taken.notes, *remarks],
-        held=_raw(
-            [
-                {
-                    "name": h.name,
-                    "path": h.path,
-                    "by": h.by,
-                    "type": h.type,
-                    "size": h.size,
-                    "restorable": h.restorable,
-                }
-                for h in taken.held
-            ]
-        ),
+        held=_raw(taken.holdings),
         settings=for_host(wanted) | ({"site": site} if site is not None else {}),
         notebook=notebook(),
         overtake=overtake,
         endpoints=[served.spec() for served in around.endpoints] if around is not None else [],
         middleware=bool(around is not None and around.layers),
         site=site,
+        note=note,
     )
     try:
         deployed = here.announce(body)
@@ -150,7 +152,7 @@ def _publish(settings: DeploymentSettings) -> tuple[str | None, list[str]]:
     return publish(settings.dashboard_files_path, Path(kernel().link().status.blobs))
 
 
-def _surround(pipeline: Pipeline, live: Mapping[str, Any]) -> Around:
+def surround(pipeline: Pipeline, live: Mapping[str, Any]) -> Around:
     """Make endpoints and middleware of the snapshot ready."""
     try:
         return Around(live)
@@ -164,7 +166,7 @@ def _surround(pipeline: Pipeline, live: Mapping[str, Any]) -> Around:
         ) from error
 
 
-def _initialise(pipeline: Pipeline, around: Around | None) -> object:
+def initialise(pipeline: Pipeline, around: Around | None) -> object:
     """Run ``on_init`` and the startup hook of the snapshot; the result of the former is the state
     that steps see."""
     state: object = None
@@ -187,30 +189,20 @@ def _initialise(pipeline: Pipeline, around: Around | None) -> object:
 _UNCHANGED = "Nothing was changed: what was served before is still served."
 
 
-def _sources(pipeline: Pipeline, captured: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The cells and functions that a snapshot was made of."""
-    parts: list[Any] = [*pipeline.steps, pipeline]
-    found = [(part.kind, part.name, part.source) for part in parts]
-    for kind, around in (("endpoint", "endpoints"), ("middleware", "middleware")):
-        found += [(kind, part.name, part.source) for part in captured.get(around, [])]
-    return [
-        {"name": name, "kind": kind, "source": source.text, "cell": source.cell}
-        for kind, name, source in found
-    ]
-
-
 def _store_behind(taken: Capture, body: wire.Deploy, number: int) -> None:
     """Write the stored form in the background and tell the host how that went."""
     here = kernel()
     link = here.link()
     blobs = Path(link.status.blobs)
+    folder = _folder()
 
     def write() -> None:
+        about = _raw({**environment(), "cwd": folder})
         try:
             form = taken.store(blobs)
-            stored = wire.Stored(form.status, _raw(form), _raw(environment()))
+            stored = wire.Stored(form.status, _raw(form), about)
         except (WarmcellError, OSError) as error:
-            stored = wire.Stored(f"refused: {error}", environment=_raw(environment()))
+            stored = wire.Stored(f"refused: {error}", environment=about)
         try:
             path = f"api/v1/snapshots/{quote(body.pipeline)}/{number}"
             here.control("PATCH", path, stored, link=link)
@@ -219,6 +211,14 @@ def _store_behind(taken: Capture, body: wire.Deploy, number: int) -> None:
         body.stored = stored.stored  # what a new host is told after a lost link
 
     threading.Thread(target=write, name="warmcell-snapshot", daemon=True).start()
+
+
+def _folder() -> str | None:
+    """The current folder; None where it was removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 @cache

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from warmcell.calling import CallOptions, Request, calling, change
 from warmcell.errors import WarmcellError, error_from_problem
 from warmcell.handle import RunHandle, events_path
 from warmcell.streaming import ACCEPT, AsyncEvents, Events
 from warmcell.transport import Transport
+
+if TYPE_CHECKING:
+    from warmcell.changes import Drift, SnapshotDiff, Snapshots
 
 __all__ = ["Deployment"]
 
@@ -58,8 +61,16 @@ class Deployment:
 
     @property
     def status(self) -> str:
-        """ "serving", "detached" (nothing holds the snapshot) or "removed"."""
+        """ "serving", "restoring" (calls wait), "detached" (nothing holds the snapshot) or
+        "removed"."""
         return str(self._known("state"))
+
+    @property
+    def served_by(self) -> str | None:
+        """ "notebook", or "dedicated" for a kernel that the host started to restore it; None while
+        nothing serves."""
+        found = self.refresh()._described.get("served_by")
+        return None if found is None else str(found)
 
     @property
     def notes(self) -> list[str]:
@@ -170,6 +181,38 @@ class Deployment:
         """Serve an earlier snapshot that is still warm, the one before by default."""
         self._take("POST", "/rollback", {"to": to})
         return self
+
+    def snapshots(self) -> Snapshots:
+        """The snapshots of its pipeline, newest first: who deployed them, when, with which
+        note."""
+        from warmcell.changes import Snapshots
+
+        query = urlencode({"pipeline": self.pipeline, "brief": "true"})
+        return Snapshots(self._transport.control("GET", f"api/v1/snapshots?{query}")["snapshots"])
+
+    def diff(self, before: int | None = None, after: int | None = None) -> SnapshotDiff:
+        """What changed from snapshot ``before`` (the served one by default) to snapshot ``after``,
+        or to the notebook as it is now. Raises :class:`~warmcell.errors.Conflict` where no kernel
+        of that notebook runs."""
+        from warmcell.changes import SnapshotDiff
+
+        given = {"before": before, "after": after}
+        query = urlencode({name: value for name, value in given.items() if value is not None})
+        return SnapshotDiff(self._transport.control("GET", f"{self._path}/diff?{query}"))
+
+    def drift(self) -> Drift:
+        """Each name that it holds, by copy or by reference, and whether the notebook's value or
+        source has changed since. Deploying again refreezes all of them."""
+        from warmcell.changes import Drift
+
+        return Drift(self._transport.control("GET", f"{self._path}/drift"))
+
+    def history(self) -> list[dict[str, Any]]:
+        """What was done to it and by whom, newest first: deployed, overtaken, rolled back."""
+        found: list[dict[str, Any]] = self._transport.control("GET", f"{self._path}/history")[
+            "history"
+        ]
+        return found
 
     def create_key(
         self,

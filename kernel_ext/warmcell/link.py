@@ -187,7 +187,8 @@ class Kernel:
             if body.key not in self.serving:
                 del self._announced[name]
                 continue
-            data = msgspec.json.encode(body)
+            known = msgspec.structs.replace(body, again=True, overtake=False)
+            data = msgspec.json.encode(known)
             link.ask(lambda n, d=data: wire.Request(n, "POST", "api/v1/deployments", d), 30.0)  # type: ignore[misc]
 
     def served(self) -> list[str]:

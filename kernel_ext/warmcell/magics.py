@@ -50,9 +50,9 @@ def _common(magic: Callable[..., Any]) -> Callable[..., Any]:
 
 @magics_class
 class WarmcellMagics(Magics):
-    """``%%step``, ``%%pipeline``, ``%%endpoint``, ``%deploy``, ``%undeploy``, ``%runs``,
-    ``%pipelines`` and ``%deployments``. ``replaced`` holds magics of the same names that were
-    there before."""
+    """``%%step``, ``%%pipeline``, ``%%endpoint``, ``%deploy``, ``%undeploy``, ``%open``,
+    ``%runs``, ``%pipelines`` and ``%deployments``. ``replaced`` holds magics of the same names that
+    were there before."""
 
     replaced: dict[tuple[str, str], Any]
 
@@ -145,13 +145,15 @@ class WarmcellMagics(Magics):
     @argument("--settings", metavar="DICT", help="name of a dict of settings")
     @serving_options
     @argument("--overtake", action="store_true", help="take the name over from another notebook")
+    @argument("--note", nargs="+", metavar="WORD", help="what to remember of this snapshot")
     @line_magic
     def deploy(self, line: str) -> Any:
         """Serve a snapshot of a pipeline under a URL: %deploy churn, or %deploy churn my-name."""
         given = _parse(WarmcellMagics.deploy, line)
         pipeline = pipeline_named(self._here.user_ns, given.pipeline)
         settings = settings_given(given, self._here.user_ns)
-        return pipeline.deploy(given.name, settings=settings, overtake=given.overtake)
+        note = " ".join(given.note).strip("\"'") if given.note else None
+        return pipeline.deploy(given.name, settings=settings, overtake=given.overtake, note=note)
 
     @magic_arguments("undeploy")
     @argument("name", metavar="NAME", help="name of the deployment")
@@ -161,6 +163,18 @@ class WarmcellMagics(Magics):
         from warmcell.client import Client
 
         Client().delete_deployment(_parse(WarmcellMagics.undeploy, line).name)
+
+    @magic_arguments("open")
+    @argument("snapshot", metavar="NAME@NUMBER", help="a deployment or pipeline, and a snapshot")
+    @argument("file", nargs="?", metavar="FILE", help="the notebook; NAME@NUMBER.ipynb by default")
+    @argument("--overwrite", action="store_true", help="replace the file if there is one")
+    @line_magic
+    def open(self, line: str) -> None:
+        """Write a snapshot as a notebook, with its cells in their order: %open churn@3."""
+        from warmcell.notebook.opening import open_snapshot
+
+        given = _parse(WarmcellMagics.open, line)
+        print(f"Written: {open_snapshot(given.snapshot, given.file, overwrite=given.overwrite)}")
 
     @verbatim
     @magic_arguments("runs")

@@ -30,6 +30,7 @@ from warmcell.steps import (
 )
 
 if TYPE_CHECKING:
+    from warmcell.changes import SnapshotDiff, Snapshots
     from warmcell.config import DeploymentSettings
     from warmcell.runs import Run
 
@@ -285,6 +286,21 @@ class Pipeline:
         from warmcell.deploying import deploy
 
         return deploy(self, name, deployment_name=deployment_name, settings=settings, **options)
+
+    def snapshots(self) -> Snapshots:
+        """The snapshots of this pipeline, newest first: who deployed them, when, with which
+        note."""
+        from warmcell.client import Client
+
+        return Client().list_snapshots(self.name)
+
+    def diff(self, before: int | None = None, after: int | None = None) -> SnapshotDiff:
+        """What changed from snapshot ``before`` (by default that which this kernel deployed last,
+        else the newest) to snapshot ``after``, or to this pipeline as it is now. Raises
+        :class:`~warmcell.errors.NotFound`."""
+        from warmcell.drafting import diff
+
+        return diff(self, before, after)
 
     def __repr__(self) -> str:
         return f"<pipeline {self.name}{self.inputs}>"

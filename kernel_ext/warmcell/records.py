@@ -121,10 +121,12 @@ class SnapshotRecord(msgspec.Struct, omit_defaults=True):
     user: str | None = None
     stored: str = "pending"  # pending | stored | refused: reason
     manifest: msgspec.Raw | None = None  # where the stored form's bytes are
+    note: str | None = None  # what its author said when it was deployed
 
 
 class DeploymentRecord(msgspec.Struct, omit_defaults=True):
-    """A name, and the snapshot that it serves. ``state``: serving | detached | removed."""
+    """A name, and the snapshot that it serves. ``state``: serving | restoring | detached |
+    removed."""
 
     name: str
     pipeline: str

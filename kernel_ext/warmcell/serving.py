@@ -27,10 +27,12 @@ from warmcell.records import ErrorInfo
 
 if TYPE_CHECKING:
     from warmcell.around import Around
+    from warmcell.drafting import Recipe
     from warmcell.pipelines import Pipeline
     from warmcell.runner import CancelToken
     from warmcell.runner.execution import Execution
     from warmcell.schemas import ParameterModel
+    from warmcell.snapshots import Capture
 
 __all__ = ["Binding", "Serving"]
 
@@ -59,6 +61,8 @@ class Binding:
         state: object = None,
         snapshot: int | None = None,
         around: Around | None = None,
+        recipe: Recipe | None = None,
+        taken: Capture | None = None,
     ) -> None:
         self.key = key
         self.pipeline = pipeline
@@ -66,6 +70,8 @@ class Binding:
         self.state = state
         self.snapshot = snapshot
         self.around = around
+        self.recipe = recipe  # how to deploy it again, and ``taken`` what was captured, where it
+        self.taken = taken  # was captured in this kernel
         self.layers = around.layers if around is not None else None
         self.predicted = UNKNOWN
         self.calls = 0

@@ -37,12 +37,12 @@ class Source:
         try:
             lines, lineno = inspect.getsourcelines(function)
         except (OSError, TypeError, IndexError, SyntaxError):
-            return cls(cell=_cell(filename), filename=filename, lineno=code.co_firstlineno)
+            return cls(cell=label_of(filename), filename=filename, lineno=code.co_firstlineno)
         text = textwrap.dedent("".join(lines))
-        return cls(text, _cell(filename), filename, lineno)
+        return cls(text, label_of(filename), filename, lineno)
 
 
-def _cell(filename: str) -> str | None:
+def label_of(filename: str) -> str | None:
     """The label of a notebook cell, such as ``In[4]``, from its file name; None for a file."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None

@@ -156,6 +156,22 @@ class Cancel(msgspec.Struct, tag="cancel"):
     reason: Status = "cancelled"
 
 
+class Ask(msgspec.Struct, tag="ask"):
+    """What would deploying ``pipeline`` as ``deployment`` make now? Answered by :class:`Told`."""
+
+    ask: int
+    deployment: str
+    pipeline: str
+
+
+class Told(msgspec.Struct, tag="told", omit_defaults=True):
+    """The answer to :class:`Ask`, JSON; a problem's ``detail`` and ``hint`` if that ``failed``."""
+
+    ask: int
+    body: bytes
+    failed: bool = False
+
+
 class Drop(msgspec.Struct, tag="drop"):
     """Forget snapshot ``key``: run its ``on_cleanup`` once its calls have ended."""
 
@@ -205,8 +221,10 @@ class Vitals(msgspec.Struct, tag="vitals"):
     by_cell: bool = False
 
 
-ToHost: TypeAlias = Hello | Answer | Progress | Request | Vitals | Event | EndpointAnswer
-ToWorker: TypeAlias = Welcome | Refused | Invoke | Cancel | Drop | Reply | Watch | EndpointCall
+ToHost: TypeAlias = Hello | Answer | Progress | Request | Vitals | Event | EndpointAnswer | Told
+ToWorker: TypeAlias = (
+    Welcome | Refused | Invoke | Cancel | Drop | Reply | Watch | EndpointCall | Ask
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _for_host: msgspec.msgpack.Decoder[ToHost] = msgspec.msgpack.Decoder(ToHost)
@@ -278,6 +296,10 @@ class Deploy(msgspec.Struct, omit_defaults=True):
     endpoints: list[EndpointSpec] = []
     middleware: bool = False
     site: str | None = None  # digest of the deployment's own front end, kept in the store
+    again: bool = False  # told anew after the link was lost, and no deploy of the user
+    restored: int | None = None  # the snapshot that a dedicated kernel restored
+    standby: bool = False  # which is only held ready
+    note: str | None = None  # what the author says of this snapshot
 
 
 class Stored(msgspec.Struct, omit_defaults=True):

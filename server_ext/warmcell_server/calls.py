@@ -101,6 +101,7 @@ class Waiting:
     run_limit: int
     future: asyncio.Future[CallResult]
     pending: Pending | None = None
+    again: bool = False  # its worker went away, and it is sent once more
 
 
 @dataclass(eq=False, slots=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from warmcell import wire
+from warmcell.errors import Unavailable
 from warmcell.ids import rfc3339
 from warmcell.records import DeploymentRecord
 from warmcell_server.calls import Pending, Waiting
@@ -17,6 +19,9 @@ from warmcell_server.limits import Limits
 from warmcell_server.measures import Measures
 from warmcell_server.settings import Settings
 from warmcell_server.workers import Binding
+
+if TYPE_CHECKING:
+    from warmcell_server.restoration import Restoration
 
 __all__ = ["Deployment"]
 
@@ -46,8 +51,13 @@ class Deployment:
     notebook: str | None = None
     user: str | None = None
     stored: str = "pending"
+    note: str | None = None
     has_secrets: bool = False
     binding: Binding | None = None
+    spare: Binding | None = None  # a standby, in a kernel of its own
+    restoration: Restoration | None = None  # while it is on its way back
+    served_again: asyncio.Event = field(default_factory=asyncio.Event)  # or given up
+    failures: int = 0  # dedicated kernels that died one after the other, soon after they began
     reason: str = ""
     warm: list[Binding] = field(default_factory=list)
     running: dict[int, Pending] = field(default_factory=dict)
@@ -66,7 +76,35 @@ class Deployment:
 
     @property
     def state(self) -> str:
-        return "serving" if self.binding is not None else "detached"
+        if self.binding is not None:
+            return "serving"
+        return "restoring" if self.restoring else "detached"
+
+    @property
+    def restoring(self) -> bool:
+        """Whether nothing serves it now, and something will soon."""
+        return self.binding is None and self.restoration is not None
+
+    @property
+    def served_by(self) -> str | None:
+        """ "notebook", or "dedicated" for a kernel that the host started; None for nothing."""
+        if self.binding is None:
+            return None
+        return "dedicated" if self.binding.dedicated else "notebook"
+
+    @property
+    def standby(self) -> str | None:
+        """ "ready" or "starting", where a standby is wanted."""
+        if not self.served.standby:
+            return None
+        return "ready" if self.spare is not None else "starting"
+
+    @property
+    def unavailable(self) -> Unavailable:
+        """The error of who needs a worker while there is none."""
+        seconds = self.restoration.retry_after if self.restoration is not None else 5.0
+        what = "is being restored" if self.restoring else "has no worker now"
+        return Unavailable(f"Deployment '{self.name}' {what}. {self.reason}", retry_after=seconds)
 
     @property
     def in_flight(self) -> int:
@@ -160,6 +198,8 @@ class Deployment:
             "settings": self.settings,
             "warm": sorted({binding.snapshot for binding in self.warm}),
             "worker": self.binding.worker.label() if self.binding else None,
+            "served_by": self.served_by,
+            "standby": self.standby,
             "worker_pid": self.binding.worker.pid if self.binding else None,
             "lag": vitals.lag if vitals else None,
             "rss": vitals.rss if vitals else None,
@@ -168,6 +208,7 @@ class Deployment:
             "notebook": self.notebook,
             "user": self.user,
             "stored": self.stored,
+            "note": self.note,
             "input_schema": self.input_schema,
             "output_schema": self.output_schema,
         }

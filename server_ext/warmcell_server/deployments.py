@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,10 @@ from warmcell.errors import (
 from warmcell.ids import now
 from warmcell.records import DeploymentRecord, SnapshotRecord
 from warmcell_server.deployment import Deployment
-from warmcell_server.limits import Limits, limits_of
+from warmcell_server.limits import limits_of
+from warmcell_server.restoration import STABLE_SECONDS
 from warmcell_server.settings import settings_of
+from warmcell_server.store.tables import check_owner
 from warmcell_server.workers import Binding, Worker
 
 if TYPE_CHECKING:
@@ -119,9 +122,12 @@ class Deployments:
                 steps=[part["name"] for part in _parts(snapshot) if part.get("kind") == "step"],
                 notes=snapshot.get("notes") or [],
                 held=_raw(snapshot.get("held") or []),
+                site=settings.get("site"),
+                has_secrets=_has_secrets(_raw(snapshot.get("input_schema") or {})),
                 notebook=row.get("notebook"),
                 user=row.get("user"),
                 stored=snapshot.get("stored", "pending"),
+                note=snapshot.get("note"),
                 reason="No kernel holds it since its server ended. Deploy it again from its "
                 "notebook.",
             )
@@ -134,20 +140,26 @@ class Deployments:
             lock = self._changing[name] = asyncio.Lock()
         return lock
 
-    def check(self, body: wire.Deploy, worker: Worker) -> Limits:
+    def check(self, body: wire.Deploy, worker: Worker) -> None:
         """Refuse a deploy that cannot work, before anything is changed."""
         check_name(body.name)
-        limits = limits_of(body.settings)
+        limits_of(body.settings)
         settings_of(body.settings)
         current = self._by_name.get(body.name)
-        holder = current.binding.worker if current is not None and current.binding else None
-        if holder is not None and holder is not worker and not body.overtake:
+        binding = current.binding if current is not None else None
+        holder = binding.worker if binding is not None else None
+        same = holder is not None and holder.is_kernel_of(worker)
+        if binding is not None and binding.dedicated and not body.again:
+            # What a notebook lost is its own as soon as it says so.
+            same = same or (current is not None and current.notebook == body.notebook)
+        if holder is not None and not same and not body.overtake:
             raise NameTaken(
                 f"Deployment '{body.name}' is served from {holder.label()}.",
                 holder=holder.label(),
                 hint="Choose another name, or take it over with deploy(..., overtake=True).",
             )
-        return limits
+        if current is not None and not body.overtake:
+            check_owner(body.name, current.notebook, body.notebook)
 
     def snapshot_record(self, body: wire.Deploy, user: str | None) -> SnapshotRecord:
         """What the store keeps of a snapshot when it is first deployed."""
@@ -165,11 +177,10 @@ class Deployments:
             notebook=body.notebook,
             user=user,
             stored=body.stored,
+            note=body.note,
         )
 
-    def draft(
-        self, body: wire.Deploy, number: int, limits: Limits, user: str | None
-    ) -> DeploymentRecord:
+    def draft(self, body: wire.Deploy, number: int, user: str | None) -> DeploymentRecord:
         """The record that claims the name, before anything is switched."""
         current = self._by_name.get(body.name)
         moment = now()
@@ -187,12 +198,17 @@ class Deployments:
         )
 
     def switch(
-        self, body: wire.Deploy, record: DeploymentRecord, limits: Limits, worker: Worker
+        self,
+        body: wire.Deploy,
+        record: DeploymentRecord,
+        worker: Worker,
+        *,
+        dedicated: bool = False,
     ) -> Deployment:
         """Point the name at the worker's binding. Calls in flight end where they began."""
         if worker.gone:
             raise DeployError("The kernel went away while it deployed.")
-        binding = Binding(body.key, record.snapshot, worker, body)
+        binding = Binding(body.key, record.snapshot, worker, body, dedicated=dedicated)
         self._elsewhere.pop(body.name, None)
         deployment = self._by_name.get(body.name)
         if deployment is None:
@@ -206,8 +222,12 @@ class Deployments:
                 created_at=record.created_at,
                 updated_at=record.updated_at,
             )
-        deployment.limits = limits
         deployment.user = record.user
+        self.adopt(deployment, binding)
+        return deployment
+
+    def adopt(self, deployment: Deployment, binding: Binding) -> None:
+        """Serve a deployment from a binding that is new to it."""
         self._serve(deployment, binding)
         replaced = [old for old in deployment.warm if old.snapshot == binding.snapshot]
         deployment.warm = [old for old in deployment.warm if old not in replaced] + [binding]
@@ -215,7 +235,6 @@ class Deployments:
             replaced.append(deployment.warm.pop(0))
         for old in replaced:
             self.retire(old)
-        return deployment
 
     def _serve(self, deployment: Deployment, binding: Binding) -> None:
         body = binding.body
@@ -228,15 +247,20 @@ class Deployments:
         deployment.steps = body.steps
         deployment.notes = body.notes
         deployment.held = body.held
+        deployment.limits = limits_of(body.settings)
         deployment.settings = body.settings
         deployment.served = settings_of(body.settings)
         deployment.endpoints = body.endpoints
         deployment.site = body.site
         deployment.notebook = body.notebook
         deployment.stored = body.stored
-        deployment.updated_at = now()
+        deployment.note = body.note
+        if body.restored is None:
+            deployment.updated_at = now()
         deployment.reason = ""
         deployment.binding = binding
+        deployment.restoration = None
+        deployment.served_again.set()
 
     def rollback(self, name: str, to: int | None) -> Deployment:
         """Serve an earlier snapshot that is still warm; the one before the current by default."""
@@ -254,7 +278,6 @@ class Deployments:
                 hint=f"Warm snapshots: {warm}. Deploy an older one again from its notebook.",
             )
         binding = earlier[-1]
-        deployment.limits = limits_of(binding.body.settings)
         self._serve(deployment, binding)
         return deployment
 
@@ -268,7 +291,8 @@ class Deployments:
     def release(self, deployment: Deployment) -> None:
         """Let go of what a removed deployment holds, as soon as its calls in flight have ended."""
         deployment.binding = None
-        for binding in deployment.warm:
+        spare, deployment.spare = deployment.spare, None
+        for binding in (*deployment.warm, *([spare] if spare is not None else [])):
             self.retire(binding)
         deployment.warm = []
 
@@ -298,7 +322,10 @@ class Deployments:
         orphans = []
         for deployment in self._by_name.values():
             deployment.warm = [old for old in deployment.warm if old.worker is not worker]
-            if deployment.binding is not None and deployment.binding.worker is worker:
+            binding = deployment.binding
+            if binding is not None and binding.worker is worker:
+                soon = time.monotonic() - binding.since < STABLE_SECONDS
+                deployment.failures = deployment.failures + 1 if binding.dedicated and soon else 0
                 deployment.binding = None
                 deployment.reason = f"{reason}. Deploy it again from its notebook."
                 orphans.append(deployment)
@@ -316,6 +343,10 @@ def check_name(name: str) -> None:
             f"'{name}' is no deployment name.",
             hint="Use 1 to 63 of a-z, 0-9, '_' and '-', the first a letter or a digit.",
         )
+
+
+def _has_secrets(input_schema: msgspec.Raw) -> bool:
+    return b'"writeOnly"' in bytes(input_schema)  # pydantic's mark
 
 
 def _raw(value: object) -> msgspec.Raw:

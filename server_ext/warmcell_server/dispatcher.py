@@ -102,7 +102,7 @@ class Dispatcher:
             QueueFull: as many calls wait as may.
             StoreError: the call could not be recorded.
         """
-        deployment = self._ready(name)
+        deployment = self._ready(name, wanted)
         limits = deployment.limits
         if limits.record != "none" or wanted.kept:
             self._store.admit()
@@ -152,16 +152,26 @@ class Dispatcher:
         :class:`ParameterError` if so many never can."""
         self._places.check(self._ready(name), count)
 
-    def _ready(self, name: str) -> Deployment:
+    def _ready(self, name: str, wanted: Wanted = PLAIN) -> Deployment:
         deployment = self._deployments.get(name)
         if self._draining:
             raise Unavailable("The server is shutting down.", retry_after=5)
-        if deployment.binding is None:
+        if deployment.binding is None and not self._comes_back(deployment, wanted):
             deployment.measures.refused["no_worker"] += 1
-            raise Unavailable(
-                f"Deployment '{name}' has no worker now. {deployment.reason}", retry_after=5
-            )
+            raise deployment.unavailable
         return deployment
+
+    @staticmethod
+    def _comes_back(deployment: Deployment, wanted: Wanted) -> bool:
+        """Whether a call may wait for a worker: one is expected before the call's deadline."""
+        restoration = deployment.restoration
+        if restoration is None:
+            return False
+        limits = deployment.limits
+        seconds = _least(wanted.timeout, limits.timeout)
+        seconds = _least(seconds, _least(wanted.queue_timeout, limits.queue_timeout))
+        soon = restoration.next_at is None or seconds is None or seconds > restoration.retry_after
+        return soon or wanted.detached
 
     def _send(self, call: Waiting, moment: int) -> None:
         deployment, binding = call.deployment, call.deployment.binding
@@ -353,8 +363,12 @@ class Dispatcher:
     def lost(self, worker: Worker, cause: str) -> None:
         """A worker is gone: everything it executed is lost, and its callers hear so now."""
         error = ErrorInfo("RunLost", f"{cause} while the run was in flight.")
-        for number, pending in list(self._pending.items()):
-            if pending.binding.worker is worker:
+        for number, pending in reversed(list(self._pending.items())):
+            if pending.binding.worker is not worker:
+                continue
+            if self._may_repeat(pending):
+                self._repeat(pending)
+            else:
                 self._end(pending, wire.Answer(number, "lost", error=error))
         self.batch.lost(worker, error)
         for deployment in self._leaving:
@@ -362,27 +376,50 @@ class Dispatcher:
                 self._end_queue(deployment, ErrorInfo("RunLost", f"{cause} while the run waited."))
         self._let_go()
 
+    def _may_repeat(self, pending: Pending) -> bool:
+        """Whether a call whose worker died is sent once more: its author says that this does no
+        harm, and nobody saw a part of its answer."""
+        call, deployment = pending.call, pending.deployment
+        return (
+            deployment.served.idempotent
+            and (deployment.restoring or deployment.ready)
+            and deployment not in self._leaving
+            and not (call.again or call.wanted.stream or call.future.done() or self._draining)
+        )
+
+    def _repeat(self, pending: Pending) -> None:
+        """Have a call wait for the next worker, before those that wait already."""
+        call, deployment = pending.call, pending.deployment
+        del self._pending[pending.number]
+        deployment.running.pop(pending.number, None)
+        self._places.freed(pending)
+        self._deployments.released(pending.binding)
+        call.pending, call.again, call.queue_deadline = None, True, 0
+        deployment.queue.appendleft(call)
+        if call.wanted.detached:
+            self._hub.state(call.run_id, "queued", queued_ahead=0)
+
     def orphaned(self, deployment: Deployment) -> None:
         """Nothing serves a deployment any more: callers that wait hear so; runs that belong to the
         server wait until something serves it again."""
-        staying: deque[Waiting] = deque()
-        for call in deployment.queue:
+        queue, deployment.queue = deployment.queue, deque()
+        for call in queue:
             if call.wanted.detached:
-                staying.append(call)
-                continue
-            self._calls.pop(call.run_id, None)
-            error = Unavailable(
-                f"Deployment '{deployment.name}' has no worker now. {deployment.reason}",
-                retry_after=5,
-            )
-            if call.wanted.kept:
-                self._records.unserved(call, "lost", ErrorInfo("RunLost", str(error)))
-            if call.wanted.callback_url is not None:
-                self._call_back(call, "lost")
-            if not call.future.done():
-                call.future.set_exception(error)
-            self._hub.end(call.run_id, *error_event(error, call.run_id, "lost"))
-        deployment.queue = staying
+                deployment.queue.append(call)
+            else:
+                self._turn_away(call)
+
+    def _turn_away(self, call: Waiting) -> None:
+        """Tell a caller, who is in no queue any more, that there is no worker."""
+        self._calls.pop(call.run_id, None)
+        error = call.deployment.unavailable
+        if call.wanted.kept or (call.again and call.deployment.limits.keeps("lost")):
+            self._records.unserved(call, "lost", ErrorInfo("RunLost", str(error)))
+        if call.wanted.callback_url is not None:
+            self._call_back(call, "lost")
+        if not call.future.done():
+            call.future.set_exception(error)
+        self._hub.end(call.run_id, *error_event(error, call.run_id, "lost"))
 
     def removed(self, deployment: Deployment) -> None:
         """A deployment was undeployed: what waits for it is still executed, where that can be."""
@@ -431,6 +468,9 @@ class Dispatcher:
         gone = set(map(id, late))
         deployment.queue = deque(call for call in deployment.queue if id(call) not in gone)
         for call in late:
+            if deployment.restoring and not call.wanted.detached:
+                self._turn_away(call)
+                continue
             seconds = (moment - call.created_at) / 1_000_000
             error = ErrorInfo(
                 "RunTimedOut",

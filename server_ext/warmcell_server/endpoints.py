@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -66,14 +67,9 @@ class EndpointCalls:
             RunCancelled: the caller went away, see :meth:`abandon`.
             WarmcellError: the endpoint refused the request, or failed.
         """
-        binding = deployment.binding
-        if binding is None or self._closed:
-            raise Unavailable(
-                f"Deployment '{deployment.name}' has no worker now. {deployment.reason}",
-                retry_after=5,
-            )
-        spec = binding.body.endpoints[number]
         seconds = deployment.limits.run_timeout or deployment.limits.timeout
+        binding = await self._served(deployment, seconds)
+        spec = binding.body.endpoints[number]
         lane = self._lanes.setdefault(deployment.name, _Lane())
         self._last = request.call = self._last + 1
         request.key, request.endpoint = binding.key, number
@@ -99,6 +95,15 @@ class EndpointCalls:
         if answer.status == 0:
             raise _refusal(answer)
         return answer
+
+    async def _served(self, deployment: Deployment, seconds: float) -> Binding:
+        """What holds the snapshot; a deployment that is restored is waited for."""
+        if deployment.restoring and not self._closed:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(deployment.served_again.wait(), seconds)
+        if deployment.binding is None or self._closed:
+            raise deployment.unavailable
+        return deployment.binding
 
     async def _turn(self, lane: _Lane, deployment: Deployment, call: int) -> None:
         """Wait until the call may run; from then on it counts as running."""

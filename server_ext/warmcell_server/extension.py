@@ -127,6 +127,7 @@ class Warmcell(ExtensionApp):
         # Every child process inherits the environment: it holds a path, never a secret.
         self._variable_before = os.environ.get(CONNECTION_VARIABLE)
         os.environ[CONNECTION_VARIABLE] = str(connection)
+        host.restoring.resume()
         self.log.info("Warmcell serves at %s, store %s", host.url, host.home)
 
     def _home(self, root: Path) -> Path:

@@ -24,6 +24,8 @@ from warmcell_server.housekeeping import Housekeeping, Keep
 from warmcell_server.idempotency import LIFETIME, Idempotency
 from warmcell_server.keys import Keys
 from warmcell_server.link import LinkServer
+from warmcell_server.questions import Questions
+from warmcell_server.restoring import Restoring
 from warmcell_server.store import Store
 from warmcell_server.uploads import Uploads
 from warmcell_server.webhooks import Webhooks
@@ -67,9 +69,11 @@ class Host:
         self.api: Api
         self.link: LinkServer
         self.housekeeping: Housekeeping
+        self.restoring: Restoring
         self.keys = Keys(home)
         self.hub = Events()
         self.idempotency = Idempotency()
+        self.questions = Questions()
         self.webhooks: Webhooks
         self.uploads = Uploads(home, self.host_id)
         self._keep = keep or Keep()
@@ -102,6 +106,7 @@ class Host:
         self.endpoints = EndpointCalls(self.deployments)
         self.dashboards = Dashboards(Path(self.store.blobs))
         self.api = Api(self)
+        self.restoring = Restoring(self)
         await self.refresh()
         since = now() - LIFETIME
         keys = await asyncio.wrap_future(self.store.idempotency_keys(since))
@@ -135,6 +140,7 @@ class Host:
         if not self._running:
             return
         self._running = False
+        await self.restoring.close()
         await self.dispatcher.drain(DRAIN_SECONDS)
         self.endpoints.close()
         await self.dispatcher.close()
@@ -172,6 +178,8 @@ class Host:
             self.dispatcher.answered(message)
         elif type(message) is wire.Event:
             self.hub.received(message)
+        elif type(message) is wire.Told:
+            self.questions.told(message)
         elif type(message) is wire.EndpointAnswer:
             self.endpoints.answered(message)
         elif type(message) is wire.Progress:
@@ -199,12 +207,18 @@ class Host:
         log.info("%s.", cause)
         if not self._running:
             return
+        orphans = self.deployments.detached(worker, cause)
+        self.restoring.lost(worker, orphans, cause)
         self.dispatcher.lost(worker, cause)
         if self.kernels is not None and worker.kernel_id in self.kernels:
             self.kernels.leave(worker.kernel_id)
         self.endpoints.lost(worker, cause)
-        for deployment in self.deployments.detached(worker, cause):
-            self.dispatcher.orphaned(deployment)
+        self.questions.lost(worker, cause)
+        for deployment in orphans:
+            if deployment.ready:
+                self.dispatcher.switched(deployment)
+            elif not deployment.restoring:
+                self.dispatcher.orphaned(deployment)
             try:
                 self.store.append(DeploymentEntry(deployment.record(self.host_id)))
             except StoreError as failure:

@@ -165,7 +165,9 @@ class Invocation:
 
     def _middleware(self) -> bool:
         deployment = self._host.deployments.get(self._name)
-        return deployment.binding is not None and deployment.binding.body.middleware
+        if deployment.binding is None:
+            return deployment.restoring  # it may have some
+        return deployment.binding.body.middleware
 
     def _made(self, wanted: Wanted) -> str | None:
         """The run that an earlier request of the same Idempotency-Key made, if one did."""

@@ -1,4 +1,5 @@
-"""Dedicated kernels: started by the host for one pipeline of a module or a notebook.
+"""Dedicated kernels: started by the host for one pipeline of a module or a notebook, or to restore
+what another kernel served.
 
 Such a kernel ends when nothing of what it deployed is served any more, and at once when its
 pipeline cannot be loaded.
@@ -10,6 +11,8 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +71,22 @@ class DedicatedKernels:
             await asyncio.shield(self.end(kernel_id))
         return run_id
 
+    async def open(self, kernelspec: str, job: Job) -> str:
+        """Start a kernel in the folder of ``job``, named after its target, and return its id.
+
+        Raises :class:`UsageError` where there is no such kernelspec.
+        """
+        specs = self._manager.kernel_spec_manager.find_kernel_specs()
+        if kernelspec not in specs:
+            raise UsageError(f"There is no kernel '{kernelspec}' on the server's machine")
+        return await self._launch(kernelspec, job)
+
+    def kernelspec(self, kernel_id: str) -> str:
+        """The kernelspec of a kernel of this server; of another, the server's default."""
+        if kernel_id in self._manager:
+            return str(self._manager.get_kernel(kernel_id).kernel_name)
+        return str(self._manager.default_kernel_name)
+
     def leave(self, kernel_id: str) -> None:
         """A dedicated kernel says that it serves nothing any more. Raises NotFound for another."""
         if kernel_id not in self._labels:
@@ -101,6 +120,9 @@ class DedicatedKernels:
                     f"There is no kernel '{name}'.", hint=f"Kernels: {', '.join(sorted(specs))}."
                 )
             name = None  # the notebook comes from another machine
+        return await self._launch(name, job)
+
+    async def _launch(self, name: str | None, job: Job) -> str:
         kernel_id: str = await ensure_async(
             self._manager.start_kernel(
                 kernel_name=name,
@@ -115,6 +137,16 @@ class DedicatedKernels:
 
     async def _work(self, kernel_id: str, job: Job, action: str, arguments: dict[str, Any]) -> Any:
         """Load the pipeline of ``job`` and do ``action``."""
+        async with self.cells(kernel_id, job) as cells:
+            await cells.ask("begin", {"folder": str(job.folder)})
+            if job.notebook is not None:
+                await cells.load(job.notebook)
+            return await cells.ask(action, {"target": job.target, **arguments})
+
+    @asynccontextmanager
+    async def cells(self, kernel_id: str, job: Job) -> AsyncIterator[Cells]:
+        """What runs cells in a kernel that was started here, once it takes them. Raises DeployError
+        or RunTimedOut for one that does not."""
         deadline = time.monotonic() + job.timeout
         manager = self._manager.get_kernel(kernel_id)
         if hasattr(manager, "stop_restarter"):
@@ -124,10 +156,7 @@ class DedicatedKernels:
         try:
             cells = Cells(job, manager, client, deadline)
             await cells.ready()
-            await cells.ask("begin", {"folder": str(job.folder)})
-            if job.notebook is not None:
-                await cells.load(job.notebook)
-            return await cells.ask(action, {"target": job.target, **arguments})
+            yield cells
         finally:
             client.stop_channels()
 

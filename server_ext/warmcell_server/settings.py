@@ -87,6 +87,8 @@ class Settings(msgspec.Struct, frozen=True):
     metrics_url_path: str = "/metrics"
     trusted: bool = False
     cancel_on_disconnect: bool = False
+    idempotent: bool = False
+    standby: bool = False
     include_default_endpoints: tuple[str, ...] | None = None
 
     def offers(self, name: str) -> bool:

@@ -36,6 +36,10 @@ class Worker:
         """The kernel reported on itself."""
         self.vitals, self.heard_at = vitals, time.monotonic()
 
+    def is_kernel_of(self, other: Worker) -> bool:
+        """Whether both are links of the same process, one after the other."""
+        return (self.kernel_id, self.pid) == (other.kernel_id, other.pid)
+
     def label(self) -> str:
         """Name the worker for people: its notebook, else its kernel."""
         return self.notebook or f"kernel {self.kernel_id}"
@@ -60,6 +64,7 @@ class Binding:
     retired: bool = False
     has_secrets: bool = field(init=False)  # whether its signature has a place for one
     since: float = field(default_factory=time.monotonic)
+    dedicated: bool = False  # the kernel was started by the host, and has no notebook
 
     def __post_init__(self) -> None:
         self.has_secrets = b'"writeOnly"' in bytes(self.body.input_schema)  # pydantic's mark

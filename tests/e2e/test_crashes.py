@@ -13,7 +13,7 @@ ACKNOWLEDGED = 200
 
 def test_a_killed_kernel_ends_its_calls(start_server: Callable[..., JupyterServer]) -> None:
     """The caller of a run whose kernel dies gets an error at once, and the run is lost, with the
-    cause; the server goes on, and the deployment says that it is not ready."""
+    cause; the server goes on, and the deployment is not ready until it is restored."""
     server = start_server()
     kernel = server.kernel()
     kernel.run("%load_ext warmcell")
@@ -38,7 +38,7 @@ def test_a_killed_kernel_ends_its_calls(start_server: Callable[..., JupyterServe
     assert run["status"] == "lost"
     assert run["error"]["message"]
     assert server.get("warmcell/hang/readyz").status == 503
-    later = server.invoke("hang", {"x": 1})
+    later = server.post("warmcell/hang/invoke", {"parameters": {"x": 1}, "timeout": 0.1})
     assert later.status == 503
     assert int(later.headers["retry-after"]) >= 1
 

@@ -213,16 +213,22 @@ class TestDeploy:
         warmcell("deployment", "delete", "mine")
 
     def test_a_kernel_that_dies(self, warmcell: Command, server: JupyterServer) -> None:
-        """A dedicated kernel that dies leaves the list, and its deployment says what to do."""
+        """A dedicated kernel that dies is replaced by another, and calls are answered again."""
         before = kernels(server)
         made = warmcell("pipeline", "deploy", "run.weather_agent", "--name", "mortal", "--json")
-        os.kill(made.json()["worker_pid"], signal.SIGKILL)
-        wait_until(lambda: kernels(server) <= before)
-        failed = warmcell("deployment", "invoke", "mortal", "--city=x", code=6)
-        assert "Deploy it again from run.weather_agent" in failed.err
-        warmcell("pipeline", "deploy", "run.weather_agent", "--name", "mortal")
+        pid = made.json()["worker_pid"]
+        path = "warmcell/api/v1/deployments/mortal"
+        wait_until(lambda: server.get(path).json()["stored"] == "stored")
+        os.kill(pid, signal.SIGKILL)
+
+        def restored() -> bool:
+            found = server.get(path).json()
+            return bool(found["ready"]) and found["worker_pid"] != pid
+
+        wait_until(restored)
         assert warmcell("deployment", "invoke", "mortal", "--city=x").out == "x: 2 sunny days\n"
         warmcell("deployment", "delete", "mortal")
+        wait_until(lambda: kernels(server) <= before)
 
     @pytest.mark.parametrize(
         ("target", "code", "said"),
@@ -504,3 +510,43 @@ def wait_until(fact: Callable[[], bool]) -> None:
             return
         ended.wait(0.1)
     raise AssertionError("it did not come to pass")
+
+
+class TestChanges:
+    def test_snapshots_their_differences_and_history(
+        self, warmcell: Command, server: JupyterServer
+    ) -> None:
+        """What was deployed and by whom, what differs, what drifted; a snapshot as a notebook."""
+        author = server.kernel("changing.ipynb")
+        author.run("%load_ext warmcell\nfrom warmcell import pipeline\nfactor = 2")
+        author.run("@pipeline\ndef doubling(x: int) -> int:\n    return x * factor")
+        author.run("doubling.deploy(note='twice')")
+        author.run("factor = 3\ndoubling.deploy(note='thrice')")
+        listed = warmcell("snapshots", "list", "--pipeline", "doubling", "--json").json()
+        assert [(one["number"], one["note"]) for one in listed] == [(2, "thrice"), (1, "twice")]
+        assert "thrice" in warmcell("snapshots", "list").out
+        assert "+factor = 3" in warmcell("deployment", "diff", "doubling", "1", "2", code=1).out
+        assert "no difference" in warmcell("deployment", "diff", "doubling").out
+        author.run("factor = 4")
+        drift = warmcell("deployment", "drift", "doubling", "--json").json()
+        assert drift["drifted"] == ["factor"]
+        assert "calls use the old one" in warmcell("deployment", "drift", "doubling").out
+        warmcell("deployment", "rollback", "doubling", "--to", "1")
+        assert "rolled back" in warmcell("deployment", "history", "doubling").out
+        history = warmcell("deployment", "history", "doubling", "--json").json()
+        assert [line["event"] for line in history] == [
+            "deployment.rolled_back",
+            *["deployment.deployed"] * 2,
+        ]
+        assert warmcell("snapshots", "open", "doubling@1").out == "doubling@1.ipynb\n"
+        made = nbformat.read(server.root / "doubling@1.ipynb", as_version=4)
+        assert "factor = 2" in "".join(cell.source for cell in made.cells)
+        warmcell("snapshots", "open", "doubling", code=2)
+        author.close()
+
+    def test_a_note_of_a_command(self, warmcell: Command) -> None:
+        """A pipeline of a module is deployed with a note, and can drift from nothing."""
+        warmcell("pipeline", "deploy", "run.weather_agent", "--name", "noted", "--note", "mine")
+        assert warmcell("deployment", "describe", "noted", "--json").json()["note"] == "mine"
+        assert warmcell("deployment", "drift", "noted", "--json").json()["drifted"] == []
+        warmcell("deployment", "delete", "noted")

@@ -59,7 +59,8 @@ class DeployWidget(HostView):
         if message.get("kind") == "warmcell-settings":
             self._tell_settings(name)
         elif message.get("kind") == "warmcell-deploy":
-            self._deploy(message.get("id"), name, message.get("settings") or {})
+            note = str(message.get("note") or "") or None
+            self._deploy(message.get("id"), name, message.get("settings") or {}, note)
             self.refresh_static()
 
     def _tell_settings(self, name: str) -> None:
@@ -70,12 +71,15 @@ class DeployWidget(HostView):
             return  # the form goes on showing what it has
         self.send({"kind": "warmcell-settings", "name": name, "settings": planned})
 
-    def _deploy(self, identifier: object, name: str, changes: dict[str, Any]) -> None:
+    def _deploy(
+        self, identifier: object, name: str, changes: dict[str, Any], note: str | None
+    ) -> None:
         self.send({"kind": "warmcell-deploying", "id": identifier})
         answer: dict[str, Any] = {"kind": "warmcell-deployed", "id": identifier}
         try:
             pipeline = self.pipeline
-            made = pipeline.deploy(name, settings=settings.given(pipeline, name, changes))
+            given = settings.given(pipeline, name, changes)
+            made = pipeline.deploy(name, settings=given, note=note)
             answer["deployment"] = {
                 "name": made.name,
                 "snapshot": made.snapshot,

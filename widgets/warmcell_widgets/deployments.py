@@ -27,6 +27,8 @@ def deployment_body(deployment: Json, *, as_of: object = None) -> str:
         f'<span class="wc-dim">snapshot {text(deployment.get("snapshot"))} of '
         f"{text(deployment.get('pipeline'))}</span>{when}</div>"
     ]
+    if deployment.get("note"):
+        parts.append(f'<div class="wc-part wc-dim wc-said">{text(deployment["note"])}</div>')
     for note in _troubles(deployment):
         parts.append(f'<div class="wc-part"><div class="wc-note">{text(note)}</div></div>')
     if url:
@@ -46,6 +48,8 @@ def deployment_text(deployment: Json) -> str:
         f"{fmt.mark(deployment.get('state'))} {deployment.get('name')} · snapshot "
         f"{deployment.get('snapshot')} of {deployment.get('pipeline')} · {deployment.get('state')}"
     ]
+    if deployment.get("note"):
+        lines.append(f"  {deployment['note']}")
     lines += [f"  {note}" for note in _troubles(deployment)]
     if deployment.get("invoke_url") or deployment.get("url"):
         lines.append("  " + str(deployment.get("invoke_url") or deployment.get("url")))

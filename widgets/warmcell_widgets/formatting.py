@@ -18,6 +18,7 @@ MARKS = {
     "lost": "?",
     "skipped": "·",
     "serving": "●",
+    "restoring": "◐",
     "detached": "◌",
     "removed": "·",
 }

@@ -103,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     for menu in (top, deployments):
         _keys(menu.menu("keys", "API keys of a deployment"))
     _runs(top.menu("runs", "the history of runs"))
+    _snapshots(top.menu("snapshots", "what was deployed, by whom, and as a notebook again"))
     _servers(top)
     return parser
 
@@ -121,6 +122,7 @@ def _pipelines(menu: _Menu) -> None:
     deploy.add_argument("--name", help="name in the URL; the pipeline's own by default")
     deploy.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE",
                         help="a setting of the deployment, such as concurrency=4")  # fmt: skip
+    deploy.add_argument("--note", metavar="TEXT", help="what to remember of this snapshot")
     deploy.add_argument("--overtake", "--overwrite", action="store_true",
                         help="take the name over from a notebook that serves it")  # fmt: skip
     run.add_argument("--name", help="name of the run")
@@ -153,6 +155,24 @@ def _deployments(menu: _Menu) -> None:
         menu.add("rollback", "deployments", "rollback", "serve an earlier snapshot again")
     )
     rollback.add_argument("--to", type=int, metavar="N", help="number of the snapshot")
+
+    diff = _named(
+        menu.add("diff", "snapshots", "diff", "what changed since, or between two snapshots")
+    )
+    diff.add_argument("before", nargs="?", type=int, metavar="N", help="the served one by default")
+    diff.add_argument("after", nargs="?", type=int, metavar="M",
+                      help="its notebook as it is now by default")  # fmt: skip
+    _named(menu.add("drift", "snapshots", "drift", "which names changed in the notebook since"))
+    _named(menu.add("history", "snapshots", "history", "who deployed, took over, rolled back"))
+
+
+def _snapshots(menu: _Menu) -> None:
+    listing = menu.add("list", "snapshots", "listing", "snapshots, the newest first")
+    listing.add_argument("--pipeline", metavar="NAME", help="only snapshots of this pipeline")
+    opened = menu.add("open", "snapshots", "opened", "write a snapshot as a notebook")
+    opened.add_argument("snapshot", metavar="NAME@N", help="such as churn@3")
+    opened.add_argument("file", nargs="?", metavar="FILE", help="NAME@N.ipynb by default")
+    opened.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
 
 
 def _keys(menu: _Menu) -> None:

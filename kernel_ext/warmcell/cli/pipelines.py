@@ -26,6 +26,7 @@ def deploy(given: Namespace) -> None:
         "name": given.name,
         "settings": settings(given.set),
         "overtake": given.overtake,
+        "note": given.note,
         "kernel": given.kernel,
         "timeout": given.timeout,
         "cwd": _folder(here),

@@ -116,7 +116,9 @@ class DeploymentSettings(Strict):
     Calls: ``concurrency`` runs at once and ``max_queue`` waiting; ``timeout``, ``queue_timeout``
     and ``run_timeout`` in seconds; ``pool`` is a name shared by deployments that together run at
     most ``pool_size`` at once; ``record`` is "all", "errors", "none" or a fraction.
-    ``cancel_on_disconnect`` ends a run whose caller went away.
+    ``cancel_on_disconnect`` ends a run whose caller went away. ``idempotent`` says that a run may
+    be executed once more when its kernel goes away; ``standby`` keeps a second, restored kernel
+    ready for that moment.
 
     Access: ``auth`` is "jupyter" or "public"; ``cors`` and ``secure_headers``. ``trusted`` lets the
     own front end and custom endpoints' pages act as the Jupyter server itself.
@@ -140,6 +142,8 @@ class DeploymentSettings(Strict):
     pool_size: Whole | None = None
     record: Annotated[str | float | None, BeforeValidator(_record)] = None
     cancel_on_disconnect: Switch | None = None
+    idempotent: Switch | None = None
+    standby: Switch | None = None
 
     auth: Literal["jupyter", "public"] | None = None
     cors: CORSConfig | None = None

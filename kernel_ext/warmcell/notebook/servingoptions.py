@@ -53,6 +53,8 @@ _VALUES: dict[str, tuple[Callable[[str], Any], str, str]] = {
 _SWITCHES = {
     "trusted": "let the front end act as the Jupyter server itself",
     "cancel_on_disconnect": "end a run whose caller went away",
+    "idempotent": "send a run once more when its kernel goes away",
+    "standby": "keep a second, restored kernel ready",
 }
 _NAMES = {
     "custom_endpoints": "endpoints, by the names of their variables",

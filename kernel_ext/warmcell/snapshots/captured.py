@@ -14,6 +14,7 @@ from warmcell.errors import SnapshotError
 from warmcell.snapshots import stored
 from warmcell.snapshots.capturing import Written, take
 from warmcell.snapshots.fingerprints import Fingerprint, Hasher, fingerprint
+from warmcell.snapshots.holdings import Holding, holdings, names
 from warmcell.snapshots.notes import leaks, notes_of
 from warmcell.snapshots.paths import Place, place_of
 from warmcell.snapshots.restorability import unrestorable
@@ -41,6 +42,8 @@ class Capture:
     """A snapshot in this process.
 
     ``live`` are the rebuilt roots; ``digest`` is the same whenever the same thing is captured;
+    ``held`` lists what is held as a whole, ``holdings`` every name, code included; ``names`` are
+    those of the notebook, imports too, and ``files`` the texts of what its code was defined in;
     ``notes`` are plain sentences for the user; ``restorable`` says whether :meth:`store` can write
     a form that another process loads.
     """
@@ -48,13 +51,15 @@ class Capture:
     def __init__(self, written: Written) -> None:
         self._stream = written.stream
         self._references = written.references
-        self._sources = {n: "".join(linecache.getlines(n)) for n in written.files}
+        self.files = {n: "".join(linecache.getlines(n)) for n in written.files}
         self.live = written.live
         survey = written.survey
         self._prints = [fingerprint(r) for r in written.references]
         self._owners: list[int | None] = []
         self.held: list[Held] = []
         refusals = self._list_held(written)
+        self.holdings = self._list_names(written)
+        self.names = names(survey)
         self.notes = notes_of(survey, written.held)
         self.notes += [n for n in refusals if n]
         leaking = leaks(self.live, survey, self._references)
@@ -95,7 +100,16 @@ class Capture:
             entry.size += found.size or sys.getsizeof(original)
             if found.exact:
                 entry.fingerprint = _join(entry.fingerprint, found.digest)
+        self._variables = {owner: self.held[n] for (_, owner), n in index.items()}
         return refusals
+
+    def _list_names(self, written: Written) -> list[Holding]:
+        """Every name that the code uses, each with a hash of its own."""
+        prints = {
+            id(original): found
+            for original, found in zip(written.originals, self._prints, strict=True)
+        }
+        return holdings(written.survey, prints, self._variables)
 
     def _identity(self, extra: dict[str, Any]) -> str:
         known = {id(r): f.digest for r, f in zip(self._references, self._prints, strict=True)}
@@ -126,7 +140,7 @@ class Capture:
             reason = f"{names or 'code that stays live'} cannot be stored"
             return StoredForm(f"refused: {reason}", digest=self.digest)
         try:
-            form = stored.write(self._stream, self._references, self._sources, self.digest, blobs)
+            form = stored.write(self._stream, self._references, self.files, self.digest, blobs)
         except SnapshotError:
             raise
         except Exception as error:  # the objects' own code pickles them

@@ -142,9 +142,7 @@ class ProbeHandler(Handler):
 
 def _require_ready(deployment: Deployment) -> None:
     if not deployment.ready:
-        raise Unavailable(
-            f"Deployment '{deployment.name}' is not ready. {deployment.reason}", retry_after=5
-        )
+        raise deployment.unavailable
 
 
 class MetricsHandler(Handler):

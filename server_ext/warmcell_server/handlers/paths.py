@@ -69,9 +69,11 @@ class PathHandler(Handler):
             raise Unavailable("Warmcell was starting.", retry_after=1)
         if name in RESERVED:
             raise NotFound(f"There is no '{self.request.path}' here.")
-        host.deployments.get(name)
+        deployment = host.deployments.get(name)
         if self.allowed:
             raise MethodNotAllowed(self.request.method or "", self.request.path, self.allowed)
+        if deployment.restoring and not deployment.endpoints:
+            raise deployment.unavailable  # its endpoints are not known yet
         raise NotFound(f"Deployment '{name}' has no '/{rest}'.")
 
     get = head = post = put = patch = delete = web.authenticated(_none)

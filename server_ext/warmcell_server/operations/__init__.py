@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from warmcell_server.operation import Route
 from warmcell_server.operations import (
+    changes,
     deployments,
     keys,
     pipelines,
@@ -22,5 +23,6 @@ ROUTES: tuple[Route, ...] = (
     *pipelines.ROUTES,
     *webhooks.ROUTES,
     *snapshots.ROUTES,
+    *changes.ROUTES,
     *runs.ROUTES,
 )

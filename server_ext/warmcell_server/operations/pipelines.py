@@ -31,6 +31,7 @@ class _Deploy(_Asked):
     name: str | None = None
     settings: dict[str, Any] = {}
     overtake: bool = False
+    note: str | None = None
 
 
 class _Run(_Asked):
@@ -51,10 +52,13 @@ async def _deploy(host: Host, call: Call) -> Result:
             "name": body.name,
             "settings": body.settings,
             "overtake": body.overtake,
+            "note": body.note,
             "replaceable": [
                 deployment.name
                 for deployment in host.deployments
-                if deployment.binding and deployment.binding.worker.kernel_id in kernels
+                if (binding := deployment.binding)
+                and binding.dedicated
+                and binding.body.restored is None  # else there is a notebook that it belongs to
             ],
         },
     )

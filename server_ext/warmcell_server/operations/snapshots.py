@@ -12,6 +12,7 @@ from warmcell.errors import Conflict, NotFound
 from warmcell.records import SnapshotEntry, SnapshotRecord
 from warmcell_server.deployments import micros
 from warmcell_server.operation import Call, Result, Routes, decode
+from warmcell_server.workers import Worker
 
 if TYPE_CHECKING:
     from warmcell_server.host import Host
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["ROUTES"]
 
 ROUTES = Routes()
+_BRIEF = ("pipeline", "number", "digest", "created_at", "user", "notebook", "note", "stored")
 
 
 @ROUTES.add("GET", "api/v1/snapshots")
 async def _snapshots(host: Host, call: Call) -> Result:
+    """All of each, or with ``brief`` only what tells them apart."""
     rows = await asyncio.wrap_future(host.store.list_snapshots(call.query.get("pipeline")))
+    if call.query.get("brief", "").lower() in ("1", "true"):
+        rows = [{name: row[name] for name in _BRIEF} for row in rows]
     return 200, {"snapshots": rows}
 
 
@@ -50,10 +55,20 @@ async def _stored(host: Host, call: Call) -> Result:
     known["created_at"] = row["created_at"]
     record = _snapshot_record(known)
     record.stored, record.manifest = body.stored, body.manifest
-    record.environment = body.environment
+    record.environment = _environment(host, call.worker, body)
     host.store.append(SnapshotEntry(record))
     host.deployments.stored(pipeline, number, body.stored)
+    for deployment in host.deployments:
+        host.restoring.switched(deployment)  # it can have a standby now
     return 200, {"pipeline": pipeline, "number": number, "stored": body.stored}
+
+
+def _environment(host: Host, worker: Worker, body: wire.Stored) -> msgspec.Raw:
+    """What the kernel told of itself, with what its server knows: enough to start another one."""
+    told = msgspec.json.decode(body.environment) or {}
+    if host.kernels is not None:
+        told["kernelspec"] = host.kernels.kernelspec(worker.kernel_id)
+    return msgspec.Raw(msgspec.json.encode(told))
 
 
 def _snapshot_record(known: dict[str, Any]) -> SnapshotRecord:

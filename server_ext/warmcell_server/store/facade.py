@@ -182,12 +182,16 @@ class Store:
         """
         return self._change(op.AddSnapshot(self._raw(record)))
 
-    def claim(self, record: DeploymentRecord) -> Future[None]:
-        """Commit that the host of ``record`` serves ``record.name``.
+    def claim(
+        self, record: DeploymentRecord, *, overtake: bool = False
+    ) -> Future[dict[str, Any] | None]:
+        """Commit that the host of ``record`` serves ``record.name``, and return who had the name:
+        ``notebook``, ``user``, ``pipeline`` and ``snapshot``; None where nobody had.
 
-        The future raises :class:`NameTaken` if another live host does.
+        The future raises :class:`NameTaken` if another live host serves it, and if it belongs to
+        another notebook unless that is to be ``overtake``n.
         """
-        return self._change(op.Claim(self._raw(record), self.label, self.url))
+        return self._change(op.Claim(self._raw(record), self.label, self.url, overtake))
 
     def prune(
         self, *, max_age_days: float | None = None, max_bytes: int | None = None

@@ -85,11 +85,12 @@ class AddSnapshot(msgspec.Struct, tag="add_snapshot"):
 
 class Claim(msgspec.Struct, tag="claim"):
     """A name for the host of ``deployment``, JSON of a ``DeploymentRecord``; ``label`` and
-    ``url`` are that host's."""
+    ``url`` are that host's. With ``overtake`` also from another notebook."""
 
     deployment: msgspec.Raw
     label: str
     url: str
+    overtake: bool = False
 
 
 class Flush(msgspec.Struct, tag="flush"):

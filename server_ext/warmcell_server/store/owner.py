@@ -108,10 +108,10 @@ class Owner:
             case op.AddSnapshot(raw):
                 snapshot = msgspec.json.decode(raw, type=SpooledSnapshot)
                 return self._writer.submit(lambda con: add_snapshot(con, snapshot))
-            case op.Claim(raw, label, url):
+            case op.Claim(raw, label, url, overtake):
                 deployment = msgspec.json.decode(raw, type=SpooledDeployment)
                 return self._writer.submit(
-                    lambda con: claim(con, deployment, label, url, self.alive)
+                    lambda con: claim(con, deployment, label, url, self.alive, overtake=overtake)
                 )
             case op.Prune(days, size):
                 return self._writer.submit(lambda con: prune(con, self._layout, days, size))

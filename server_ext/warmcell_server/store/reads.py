@@ -36,7 +36,7 @@ _RUN = (
 )
 _SNAPSHOT = (
     "pipeline, number, digest, created_at, input_schema, output_schema, source, notes, held, "
-    'environment, settings, notebook, "user", stored, manifest'
+    'environment, settings, notebook, "user", stored, manifest, note'
 )
 _TIME_NAMES = "created_at updated_at started_at finished_at time last_run_at next_at"
 _TIMES = frozenset(_TIME_NAMES.split())

@@ -50,7 +50,7 @@ RUN_COLUMNS = (
 )  # fmt: skip
 SNAPSHOT_COLUMNS = (
     "pipeline", "number", "digest", "created_at", "input_schema", "output_schema", "source",
-    "notes", "held", "environment", "settings", "notebook", "user", "stored", "manifest",
+    "notes", "held", "environment", "settings", "notebook", "user", "stored", "manifest", "note",
 )  # fmt: skip
 DEPLOYMENT_COLUMNS = (
     "name", "pipeline", "snapshot", "state", "created_at", "updated_at", "host_id", "settings",
@@ -141,7 +141,7 @@ def snapshot_row(record: SnapshotRecord) -> Row:
         _json(record.input_schema), _json(record.output_schema), record.source,
         _encoder.encode(record.notes).decode(), _json(record.held), _json(record.environment),
         _json(record.settings), record.notebook, record.user, record.stored,
-        _json(record.manifest),
+        _json(record.manifest), record.note,
     ]  # fmt: skip
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_snapshot",
+    "check_owner",
     "claim",
     "lose_runs",
     "put_deployment",
@@ -28,9 +29,15 @@ __all__ = [
 
 
 def add_snapshot(connection: duckdb.DuckDBPyConnection, record: SnapshotRecord) -> int:
-    """Store a snapshot unless its pipeline has one of the same digest; return its number."""
+    """Store a snapshot unless its pipeline has one of the same digest; return its number. A note
+    that is given replaces the one that is there."""
     number = _number(connection, record)
     if number is not None:
+        if record.note is not None:
+            connection.execute(
+                "UPDATE data.snapshots SET note = ? WHERE pipeline = ? AND number = ?",
+                [record.note, record.pipeline, number],
+            )
         return number
     rows = connection.execute(
         "SELECT coalesce(max(number), 0) + 1 FROM data.snapshots WHERE pipeline = ?",
@@ -79,26 +86,52 @@ def claim(
     label: str,
     url: str,
     alive: Callable[[str], bool],
-) -> None:
-    """Give a name to the host of ``record``.
+    *,
+    overtake: bool = False,
+) -> dict[str, Any] | None:
+    """Give a name to the host of ``record``, and return who had it: ``notebook``, ``user``,
+    ``pipeline`` and ``snapshot``; None for a name that was free.
 
-    Raises :class:`NameTaken` if another live host serves it.
+    Raises :class:`NameTaken` if another live host serves it, and if it belongs to another notebook
+    unless that is to be ``overtake``n.
     """
     rows = connection.execute(
-        "SELECT host_id, state, holder_label, holder_url FROM data.deployments WHERE name = ?",
+        'SELECT host_id, state, holder_label, holder_url, notebook, "user", pipeline, snapshot '
+        "FROM data.deployments WHERE name = ?",
         [record.name],
     ).fetchall()
+    before: dict[str, Any] | None = None
     if rows:
-        holder_id, state, holder_label, holder_url = rows[0]
-        if state == "serving" and holder_id != record.host_id and alive(holder_id):
+        holder_id, state, holder_label, holder_url, *had = rows[0]
+        if state != "removed":
+            before = dict(zip(("notebook", "user", "pipeline", "snapshot"), had, strict=True))
+        if state in ("serving", "restoring") and holder_id != record.host_id and alive(holder_id):
             holder = " at ".join(part for part in (holder_label, holder_url) if part) or holder_id
             raise NameTaken(
                 f"The name {record.name!r} is served by another host: {holder}.",
                 holder=holder,
                 hint="Undeploy it there first, or deploy under another name.",
             )
+    if before is not None and not overtake:
+        check_owner(record.name, before["notebook"], record.notebook)
     row = deployment_row(record, label, url)
     _upsert(connection, "deployments", DEPLOYMENT_COLUMNS, row)
+    return before
+
+
+def check_owner(name: str, owner: str | None, notebook: str | None) -> None:
+    """Raise :class:`NameTaken` if a name belongs to another notebook. What was deployed outside of
+    any, from a module say, belongs to nobody; ``churn.ipynb::churn`` is a pipeline of a notebook
+    that was deployed from elsewhere."""
+    if owner is None or not owner.endswith(".ipynb"):
+        return
+    file = (notebook or "").partition("::")[0]
+    if not file or (file != owner and not owner.endswith(f"/{file}")):
+        raise NameTaken(
+            f"Deployment {name!r} belongs to {owner}, and this is {notebook or 'no notebook'}.",
+            holder=owner,
+            hint="Choose another name, or take it over with deploy(..., overtake=True).",
+        )
 
 
 def lose_runs(

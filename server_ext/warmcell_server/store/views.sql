@@ -31,7 +31,7 @@ SELECT run_id, make_timestamp(time) AS time, stream, text, step, level FROM data
 
 CREATE OR REPLACE VIEW main.snapshots AS
 SELECT pipeline, number, digest, make_timestamp(created_at) AS created_at, input_schema,
-       output_schema, source, notes, held, environment, settings, notebook, "user", stored
+       output_schema, source, notes, held, environment, settings, notebook, "user", stored, note
 FROM data.snapshots;
 
 CREATE OR REPLACE VIEW main.deployments AS

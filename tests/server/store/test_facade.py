@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.server.store.builders import WAIT, deployment, detail, entry, raw, run, snapshot
-from warmcell.errors import NotFound, QueryError, StoreError
+from warmcell.errors import NameTaken, NotFound, QueryError, StoreError
 from warmcell.ids import now
 from warmcell.records import (
     DeploymentEntry,
@@ -271,3 +271,41 @@ def test_unfinished_runs_of_a_dead_host_are_lost(open_store: Callable[..., Store
     assert got["error"]["type"] == "RunLost"
     assert "the old server" in got["error"]["message"]
     assert got["steps"][0]["status"] == "lost"
+
+
+def test_a_note_is_kept_with_its_snapshot(store: Store) -> None:
+    """Deploying the same thing again keeps the number; a new note replaces the old one, and none
+    leaves it."""
+    for note, kept in (("first", "first"), (None, "first"), ("second", "second")):
+        number = store.add_snapshot(snapshot("d1", note=note)).result(WAIT)
+        assert number == 1
+        assert store.get_snapshot("churn", 1).result(WAIT)["note"] == kept
+
+
+def test_a_name_belongs_to_its_notebook(store: Store) -> None:
+    """Another notebook is refused unless it says that it overtakes, also while nothing serves the
+    name; a name that was given up is free, and what no notebook deployed belongs to nobody."""
+
+    def claim(notebook: str | None, **options: bool) -> str | None:
+        record = deployment("live", store.host_id, notebook=notebook)
+        before = store.claim(record, **options).result(WAIT)
+        return None if before is None else before["notebook"]
+
+    assert claim("a.ipynb") is None
+    assert claim("a.ipynb") == "a.ipynb"
+    store.append(
+        DeploymentEntry(deployment("live", store.host_id, notebook="a.ipynb", state="detached"))
+    )
+    with pytest.raises(NameTaken, match=r"belongs to a\.ipynb, and this is b\.ipynb") as caught:
+        claim("b.ipynb")
+    assert caught.value.holder == "a.ipynb"
+    with pytest.raises(NameTaken, match="this is no notebook"):
+        claim(None)
+    assert claim("b.ipynb", overtake=True) == "a.ipynb"
+    assert claim("b.ipynb::churn") == "b.ipynb", "its own, deployed by a command"
+    assert claim("module.churn") == "b.ipynb::churn"
+    assert claim("a.ipynb") == "module.churn"
+    store.append(
+        DeploymentEntry(deployment("live", store.host_id, notebook="a.ipynb", state="removed"))
+    )
+    assert claim("b.ipynb") is None

@@ -2,7 +2,9 @@
 
 import { curlLine } from "./curl.js";
 import { button, copyButton, duration, make, setText, statusNode } from "./dom.js";
+import { Holdings } from "./drift.js";
 import { Keys } from "./keys.js";
+import { Versions } from "./versions.js";
 
 const SLOW_LAG_S = 0.05;
 const PAGES = [["Playground", ""], ["Docs", "docs"], ["Metrics", "metrics"]];
@@ -30,10 +32,14 @@ export class Card {
     this.held = make("details", "wc-held", make("summary", "wc-dim", ""), this.notes);
     const call = make("div", "wc-call", this.curl, copyButton(() => this.curl.textContent));
     this.keys = new Keys(this.path, () => owner.host, () => this.item);
+    this.said = make("div", "wc-dim wc-said");
+    this.snapshots = new Versions(() => owner.host, () => this.item, (number) => this.rollBackTo(number));
+    this.holdings = new Holdings(this.path, () => owner.host, () => this.item, () => owner.redeploy(name));
     this.node = make("div", "wc-part wc-deployment",
       make("div", "wc-line", this.status, make("span", "wc-name", name), this.serves, this.calls,
         this.open, this.links, make("span", "wc-push wc-tools", this.versions, this.remove)),
-      this.reason, this.lag, this.problem, call, this.keys.node, this.held);
+      this.said, this.reason, this.lag, this.problem, call, this.keys.node, this.snapshots.node,
+      this.holdings.node, this.held);
     this.node.dataset.deployment = name;
   }
 
@@ -50,7 +56,10 @@ export class Card {
     this.note(this.reason, item.reason);
     this.note(this.lag, item.starved || (item.lag > SLOW_LAG_S
       ? `What runs in this kernel delays calls by up to ${duration(item.lag)} (waiting for Python's interpreter lock).` : ""));
+    this.note(this.said, item.note);
     this.keys.refresh();
+    this.snapshots.refresh();
+    this.holdings.update(item);
     setText(this.curl, curlLine(item));
     const warm = (item.warm ?? []).filter((number) => number !== item.snapshot).reverse();
     this.versions.hidden = !warm.length;
@@ -115,7 +124,10 @@ export class Card {
   rollback() {
     const to = Number(this.versions.value);
     this.versions.value = "";
-    if (!to) return;
+    if (to) this.rollBackTo(to);
+  }
+
+  rollBackTo(to) {
     this.owner.act(this, () => this.owner.host.request("POST", `${this.path}/rollback`, { to }));
   }
 }

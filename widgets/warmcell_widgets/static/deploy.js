@@ -43,6 +43,14 @@ class Deploy {
       event.stopPropagation();       // keys typed here are no shortcuts of the notebook
       if (event.key === "Enter") this.deploy();
     });
+    this.note = make("input", "wc-input");
+    this.note.placeholder = "note, such as why";
+    this.note.autocomplete = "off";
+    this.note.setAttribute("aria-label", "Note about the snapshot");
+    this.note.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      if (event.key === "Enter") this.deploy();
+    });
     this.button = button("Deploy", "wc-primary", () => this.deploy());
     this.hint = make("div", "wc-hint wc-dim");
     this.message = make("div", "wc-message");
@@ -52,7 +60,7 @@ class Deploy {
     this.settings = new Settings({ onOpen: () => this.askSettings(), onEnter: () => this.deploy() });
     this.settings.update(this.model.get("_settings") ?? {});
     this.list = make("div", "wc-list");
-    el.append(make("div", "wc-card", make("div", "wc-head wc-form", title, this.name, this.button),
+    el.append(make("div", "wc-card", make("div", "wc-head wc-form", title, this.name, this.note, this.button),
       this.hint, this.message, this.settings.node, this.list));
     this.check();
   }
@@ -89,7 +97,13 @@ class Deploy {
     this.model.send({ kind: "warmcell-settings", name: this.name.value });
   }
 
-  deploy() {
+  /** Freeze a deployment anew: deploy what the cells say now, with the settings that it has. */
+  redeploy(name) {
+    this.name.value = name;
+    this.deploy({});
+  }
+
+  deploy(settings = this.settings.changed()) {
     if (this.sent !== null || !this.check()) return;
     this.sent = `${Date.now()}-${this.count += 1}`;
     this.check();
@@ -97,7 +111,7 @@ class Deploy {
     this.waiting = setTimeout(() => this.say("wc-dim",
       "Waiting for the running cell: a new snapshot is taken between cells. What is deployed goes on serving. (If the kernel was restarted since, run this cell again.)"), WAITING_MS);
     this.model.send({
-      kind: "warmcell-deploy", id: this.sent, name: this.name.value, settings: this.settings.changed(),
+      kind: "warmcell-deploy", id: this.sent, name: this.name.value, settings, note: this.note.value.trim(),
     });
   }
 
@@ -121,6 +135,7 @@ class Deploy {
       const { name, snapshot } = message.deployment;
       this.say("wc-done", `${name} serves snapshot ${snapshot}.`);
       this.settings.saved(message.settings ?? {});
+      this.note.value = "";
     }
     this.check();
     this.refresh();

@@ -2,7 +2,7 @@
 
 const MARKS = {
   queued: "○", running: "◐", succeeded: "✓", failed: "✗", cancelled: "⊘", timed_out: "⏱",
-  lost: "?", skipped: "·", serving: "●", detached: "◌",
+  lost: "?", skipped: "·", serving: "●", restoring: "◐", detached: "◌",
 };
 
 /** Make `<tag class="…">` with children: nodes, texts, or null for nothing. */
@@ -44,6 +44,13 @@ export function statusMark(status) {
 
 function figures(number) {
   return number >= 100 ? number.toFixed(0) : String(Number(number.toPrecision(3)));
+}
+
+/** A number of bytes with a unit. */
+export function size(bytes) {
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  const power = bytes < 1000 ? 0 : Math.min(Math.floor(Math.log10(bytes) / 3), units.length - 1);
+  return `${power ? figures(bytes / 1000 ** power) : bytes} ${units[power]}`;
 }
 
 /** Seconds as three significant figures with a unit. */
