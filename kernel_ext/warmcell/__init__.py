@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from warmcell.around.endpoints.definition import endpoint
+    from warmcell.around.exchange import Request, Response
     from warmcell.client import Client
     from warmcell.config.deployment_settings import DeploymentSettings
     from warmcell.context import (
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
         log_metadata,
         report_progress,
     )
-    from warmcell.endpoints.definition import endpoint
-    from warmcell.exchange import Request, Response
     from warmcell.options import Retry
     from warmcell.pipelines import Pipeline, pipeline
     from warmcell.steps import Step, step, unmapped
@@ -49,11 +49,11 @@ _HOMES = {
     "Client": "client",
     "DeploymentSettings": "config.deployment_settings",
     "Pipeline": "pipelines",
-    "Request": "exchange",
-    "Response": "exchange",
+    "Request": "around.exchange",
+    "Response": "around.exchange",
     "Retry": "options",
     "Step": "steps",
-    "endpoint": "endpoints.definition",
+    "endpoint": "around.endpoints.definition",
     "get_pipeline_context": "context",
     "get_step_context": "context",
     "log_metadata": "context",

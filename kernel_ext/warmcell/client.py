@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from warmcell.calling import Request
 from warmcell.deployment import Deployment
-from warmcell.discovery import discover
 from warmcell.errors import NotFound, UsageError
-from warmcell.handle import RunHandle
-from warmcell.transport import Http, Transport
+from warmcell.remote.calling import Request
+from warmcell.remote.discovery import discover
+from warmcell.remote.handle import RunHandle
+from warmcell.remote.transport import Http, Transport
 
 if TYPE_CHECKING:
     from warmcell.changes import SnapshotDiff, Snapshots
@@ -83,7 +83,7 @@ class Client:
                 hint="Pass Client(url=..., key=...), or set WARMCELL_URL.",
             )
         elif _in_kernel():
-            from warmcell.linked import Linked
+            from warmcell.remote.linked import Linked
 
             self._transport = Linked()
         else:
@@ -238,7 +238,7 @@ class Client:
     ) -> Iterator[str]:
         """Yield what the runs of a deployment wrote, piece by piece, the oldest first: the last
         ``tail`` of them, a thousand by default. With ``follow`` it goes on as runs end."""
-        from warmcell.logs import logs_of
+        from warmcell.remote.logs import logs_of
 
         for line in logs_of(self, name, follow=follow, tail=tail):
             yield line.text

@@ -134,8 +134,8 @@ def run(
     """
     global _loading
     from warmcell import batch
+    from warmcell.remote.texts import read
     from warmcell.schemas import parameter_model
-    from warmcell.texts import read
 
     _loading = False
     pipeline = _pipeline(target)

@@ -21,7 +21,7 @@ from urllib.parse import quote
 import msgspec
 
 from warmcell import dedicated, output, wire
-from warmcell.around import Around, roots
+from warmcell.around.parts import Around, roots
 from warmcell.deployment import Deployment
 from warmcell.drafting import Recipe
 from warmcell.errors import DeployError, InvalidName, WarmcellError
@@ -147,7 +147,7 @@ def _publish(settings: DeploymentSettings) -> tuple[str | None, list[str]]:
     """Copy the deployment's own front end into the store; None where it has none."""
     if settings.dashboard_files_path is None:
         return None, []
-    from warmcell.site import publish
+    from warmcell.around.site import publish
 
     return publish(settings.dashboard_files_path, Path(kernel().link().status.blobs))
 

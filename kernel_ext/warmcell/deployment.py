@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from warmcell.calling import CallOptions, Request, calling, change
 from warmcell.errors import WarmcellError, error_from_problem
-from warmcell.handle import RunHandle, events_path
-from warmcell.streaming import ACCEPT, AsyncEvents, Events
-from warmcell.transport import Transport
+from warmcell.remote.calling import CallOptions, Request, calling, change
+from warmcell.remote.handle import RunHandle, events_path
+from warmcell.remote.streaming import ACCEPT, AsyncEvents, Events
+from warmcell.remote.transport import Transport
 
 if TYPE_CHECKING:
     from warmcell.changes import Drift, SnapshotDiff, Snapshots
@@ -324,7 +324,7 @@ class Deployment:
 
 
 def _of_this_kernel() -> Transport:
-    from warmcell.linked import Linked
+    from warmcell.remote.linked import Linked
 
     return Linked()
 

@@ -59,7 +59,7 @@ def draft(pipeline: Pipeline, recipe: Recipe | None = None) -> dict[str, Any]:
     """Describe the snapshot that deploying ``pipeline`` now would make, as the control plane
     describes one; ``number`` is None. Raises what :func:`warmcell.deploying.deploy` raises before
     it changes anything."""
-    from warmcell.around import roots
+    from warmcell.around.parts import roots
     from warmcell.config.deployment_settings import for_host, merged
     from warmcell.deploying import environment
     from warmcell.link import notebook

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from warmcell import dedicated, output, wire
-from warmcell.around import Around
+from warmcell.around.parts import Around
 from warmcell.deploying import initialise, surround
 from warmcell.errors import SnapshotError
 from warmcell.ids import new_id

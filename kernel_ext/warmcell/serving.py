@@ -26,7 +26,7 @@ from warmcell.ids import now
 from warmcell.records import ErrorInfo
 
 if TYPE_CHECKING:
-    from warmcell.around import Around
+    from warmcell.around.parts import Around
     from warmcell.drafting import Recipe
     from warmcell.pipelines import Pipeline
     from warmcell.runner import CancelToken
@@ -232,7 +232,7 @@ class Serving:
 
     def _through(self, binding: Binding, message: wire.Invoke, send: Send | None) -> wire.Answer:
         """Execute a call inside its middleware."""
-        from warmcell.layers import through
+        from warmcell.around.layers import through
         from warmcell.runner import CancelToken
 
         token = self._asides[message.run_id] = CancelToken()
@@ -247,7 +247,7 @@ class Serving:
 
     def endpoint(self, message: wire.EndpointCall) -> wire.EndpointAnswer:
         """Answer a request for a custom endpoint; never raises."""
-        from warmcell.endpoints.calls import failed
+        from warmcell.around.endpoints.calls import failed
         from warmcell.errors import Unavailable
         from warmcell.runner import CancelToken
 

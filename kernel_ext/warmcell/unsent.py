@@ -23,6 +23,6 @@ def of_call(answer: wire.Answer, why: str) -> wire.Answer:
 
 def of_endpoint(answer: wire.EndpointAnswer, why: str) -> wire.EndpointAnswer:
     """For the answer of a custom endpoint."""
-    from warmcell.endpoints.calls import failed
+    from warmcell.around.endpoints.calls import failed
 
     return failed(answer.call, EndpointError(f"The answer cannot be sent: {why}"))

@@ -22,8 +22,8 @@ from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
 
 from warmcell.errors import Forbidden, Unauthenticated
-from warmcell_server.key import PREFIX
-from warmcell_server.pagekeys import void
+from warmcell_server.keys.key import PREFIX
+from warmcell_server.keys.pagekeys import void
 
 if TYPE_CHECKING:
     from warmcell_server.handlers.base import Handler

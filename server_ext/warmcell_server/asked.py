@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from warmcell.media import JSON
+from warmcell.bodies.media import JSON
 from warmcell_server.tracing import parse
 
 __all__ = ["NOTHING", "Asked", "asked_by", "wait_of"]

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import msgspec
 
+from warmcell.around.site import Asset, Site
 from warmcell.errors import NotFound, Unavailable
 from warmcell.ids import now
-from warmcell.site import Asset, Site
 
 __all__ = ["SECONDS", "Dashboards", "page"]
 

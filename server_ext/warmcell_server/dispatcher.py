@@ -38,7 +38,7 @@ from warmcell_server.store import Store
 from warmcell_server.workers import Worker
 
 if TYPE_CHECKING:
-    from warmcell_server.webhooks import Webhooks
+    from warmcell_server.webhooks.deliveries import Webhooks
 
 __all__ = ["Dispatcher"]
 

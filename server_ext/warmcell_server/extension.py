@@ -13,13 +13,13 @@ from traitlets import Float, Int, List, TraitError, Unicode, validate
 
 from warmcell.errors import UsageError, WarmcellError
 from warmcell_server import metrics
-from warmcell_server.egress import Egress
 from warmcell_server.handlers import routes
 from warmcell_server.handlers.body import BODY_LIMIT, UPLOAD_LIMIT
 from warmcell_server.host import Host, find_home
 from warmcell_server.housekeeping import Keep
 from warmcell_server.kernels import DedicatedKernels
 from warmcell_server.link import CONNECTION_VARIABLE
+from warmcell_server.webhooks.egress import Egress
 
 __all__ = ["Warmcell"]
 

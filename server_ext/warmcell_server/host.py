@@ -22,13 +22,13 @@ from warmcell_server.endpoints import EndpointCalls
 from warmcell_server.events import Events
 from warmcell_server.housekeeping import Housekeeping, Keep
 from warmcell_server.idempotency import LIFETIME, Idempotency
-from warmcell_server.keys import Keys
+from warmcell_server.keys.keyring import Keys
 from warmcell_server.link import LinkServer
 from warmcell_server.questions import Questions
 from warmcell_server.restoring import Restoring
 from warmcell_server.store import Store
 from warmcell_server.uploads import Uploads
-from warmcell_server.webhooks import Webhooks
+from warmcell_server.webhooks.deliveries import Webhooks
 from warmcell_server.workers import Worker
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from warmcell.bodies.media import JSON
 from warmcell.errors import Conflict, Forbidden, UsageError, WarmcellError
-from warmcell.media import JSON
 from warmcell_server import problems
 from warmcell_server.access import PUBLIC
 from warmcell_server.asked import NOTHING, Asked

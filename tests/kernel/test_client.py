@@ -223,7 +223,7 @@ class TestAddress:
     @pytest.mark.parametrize("url", ["localhost:8888", "ftp://x/", "", "http://"])
     def test_what_is_no_address_is_refused(self, url: str) -> None:
         """Something that is no address of a server says so."""
-        from warmcell.transport import Http
+        from warmcell.remote.transport import Http
 
         with pytest.raises(LinkError, match="not an address"):
             Http(url)
@@ -238,7 +238,7 @@ class TestAddress:
     )
     def test_the_address_of_any_page_will_do(self, url: str, expected: str) -> None:
         """The server's address, a page of it and our own address all lead to the same place."""
-        from warmcell.transport import Http
+        from warmcell.remote.transport import Http
 
         assert Http(url).url == expected
 
@@ -251,7 +251,7 @@ class TestAddress:
         self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Outside a notebook, with no server, the way out is named."""
-        from warmcell.discovery import discover
+        from warmcell.remote.discovery import discover
 
         monkeypatch.setenv("WARMCELL_HOME", str(tmp_path))
         with pytest.raises(LinkError, match="WARMCELL_URL"):

@@ -29,7 +29,7 @@ from warmcell.errors import (
     Unauthenticated,
     UsageError,
 )
-from warmcell.streaming import RunEvent
+from warmcell.remote.streaming import RunEvent
 
 SETUP = """
 %load_ext warmcell

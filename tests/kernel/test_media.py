@@ -16,9 +16,9 @@ import pydantic
 import pytest
 from PIL import Image
 
-from warmcell import media, wire
+from warmcell import wire
 from warmcell.artifacts import dump, load
-from warmcell.bodies import check_accept, give, receive
+from warmcell.bodies import check_accept, give, media, receive
 from warmcell.bodies.giving import LARGE
 from warmcell.bodies.multipart import parts
 from warmcell.bodies.sources import Source, file_name

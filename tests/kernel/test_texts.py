@@ -9,8 +9,8 @@ import pydantic
 import pytest
 
 from warmcell.errors import ParameterError, UsageError
+from warmcell.remote.texts import pairs, read
 from warmcell.schemas import parameter_model
-from warmcell.texts import pairs, read
 
 
 class Mood(enum.Enum):

@@ -8,7 +8,7 @@ import ipaddress
 import pytest
 
 from warmcell.errors import ParameterError, UsageError
-from warmcell_server.egress import CheckedResolver, Egress, EgressRefused
+from warmcell_server.webhooks.egress import CheckedResolver, Egress, EgressRefused
 
 PUBLIC = [
     "93.184.215.14", "8.8.8.8", "1.1.1.1", "172.15.255.255", "172.32.0.1", "100.63.255.255",

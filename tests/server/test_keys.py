@@ -18,7 +18,7 @@ from tests.support.http import Response
 from tests.support.jupyter import JupyterServer
 from tests.support.kernels import Kernel
 from warmcell.errors import InvalidName, NameTaken, NotFound, Unauthenticated, UsageError
-from warmcell_server.keys import Keys
+from warmcell_server.keys.keyring import Keys
 
 FORM = re.compile(r"wck_[0-9A-Za-z]{41}")
 

@@ -24,14 +24,14 @@ from warmcell.errors import ParameterError
 from warmcell.ids import new_id, now, rfc3339
 from warmcell.records import DeliveryEntry, RunEntry, RunRecord, Status
 from warmcell_server.secretfile import SecretFile
-from warmcell_server.signing import _Secrets
 from warmcell_server.store import Store
-from warmcell_server.webhooks import (
+from warmcell_server.webhooks.deliveries import (
     AT_ONCE_PER_RECEIVER,
     MOST_PER_RECEIVER,
     SCHEDULE,
     Webhooks,
 )
+from warmcell_server.webhooks.signing import _Secrets
 
 WAIT = 90.0  # seconds; a bound for what must happen, never a measure
 URL = "http://127.0.0.1:8888/warmcell/"

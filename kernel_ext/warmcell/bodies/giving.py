@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from warmcell import blobs, media, wire
-from warmcell.bodies import writers
+from warmcell import blobs, wire
+from warmcell.bodies import media, writers
 from warmcell.errors import NotAcceptable, OutputError, ParameterError, StoreError
 from warmcell.records import ArtifactRecord
 from warmcell.schemas import encode_outputs

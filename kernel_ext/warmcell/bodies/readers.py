@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from warmcell import media
+from warmcell.bodies import media
 from warmcell.bodies.sources import FEATHER, PARQUET, Source, file_name
 from warmcell.errors import UnsupportedMedia
 from warmcell.schemas.kinds import Name

@@ -12,13 +12,14 @@ import msgspec
 import pydantic
 import pydantic_core
 
-from warmcell import media, wire
+from warmcell import wire
 from warmcell.artifacts import describe, recorded
+from warmcell.bodies import media
+from warmcell.bodies.media import MediaType
 from warmcell.bodies.multipart import parts
 from warmcell.bodies.readers import fits, read
 from warmcell.bodies.sources import Source, mapped
 from warmcell.errors import ParameterError, UnsupportedMedia
-from warmcell.media import MediaType
 from warmcell.schemas import ParameterModel
 from warmcell.schemas.kinds import Kind, Name, kind_of
 

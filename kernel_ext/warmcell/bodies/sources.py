@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from warmcell import media
-from warmcell.media import MediaType
+from warmcell.bodies import media
+from warmcell.bodies.media import MediaType
 
 __all__ = ["FEATHER", "PARQUET", "Source", "file_name", "mapped", "sniffed"]
 

@@ -10,8 +10,8 @@ import threading
 from functools import cache
 from typing import Any
 
-from warmcell import media
 from warmcell.artifacts import serializer_of
+from warmcell.bodies import media
 from warmcell.bodies.sources import sniffed
 from warmcell.schemas.kinds import Name, kind_of, kind_of_value
 

@@ -7,11 +7,11 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from warmcell.calling import CallOptions, calling
 from warmcell.cli import show
 from warmcell.cli.given import client, parameters
 from warmcell.deployment import Deployment
-from warmcell.streaming import Events
+from warmcell.remote.calling import CallOptions, calling
+from warmcell.remote.streaming import Events
 
 __all__ = ["delete", "describe", "follow", "invoke", "listing", "logs", "rollback"]
 
@@ -145,7 +145,7 @@ def _example(deployment: Deployment) -> dict[str, Any]:
 
 def logs(given: Namespace) -> None:
     """Print what the runs of a deployment wrote."""
-    from warmcell.logs import logs_of
+    from warmcell.remote.logs import logs_of
 
     for line in logs_of(client(given), given.name, follow=given.follow, tail=given.tail):
         if given.json:

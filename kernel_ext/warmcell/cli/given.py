@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from warmcell.client import Client
-from warmcell.discovery import discover
 from warmcell.errors import UsageError
-from warmcell.texts import pairs, read
+from warmcell.remote.discovery import discover
+from warmcell.remote.texts import pairs, read
 
 __all__ = ["client", "parameters", "raw_parameters", "settings"]
 

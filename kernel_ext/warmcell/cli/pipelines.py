@@ -6,11 +6,11 @@ import os
 from argparse import Namespace
 from urllib.parse import urlsplit
 
-from warmcell.calling import Request
 from warmcell.cli import ends, show
 from warmcell.cli.given import client, raw_parameters, settings
 from warmcell.client import Client
-from warmcell.handle import error_of
+from warmcell.remote.calling import Request
+from warmcell.remote.handle import error_of
 
 __all__ = ["deploy", "run"]
 

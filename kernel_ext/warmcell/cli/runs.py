@@ -7,7 +7,7 @@ from argparse import Namespace
 from warmcell.cli import deployments, ends, show
 from warmcell.cli.given import client
 from warmcell.client import Client
-from warmcell.handle import RunHandle, error_of
+from warmcell.remote.handle import RunHandle, error_of
 
 __all__ = ["cancel", "follow", "listing", "show_run", "wait"]
 

@@ -8,12 +8,12 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from warmcell.calling import Request
 from warmcell.cli import show
 from warmcell.cli.given import client
 from warmcell.client import Client
-from warmcell.discovery import Found, hosts, store_of
 from warmcell.errors import LinkError, UsageError
+from warmcell.remote.calling import Request
+from warmcell.remote.discovery import Found, hosts, store_of
 
 __all__ = ["serve", "status"]
 

@@ -16,6 +16,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import pydantic
 from pydantic import BeforeValidator, Field, InstanceOf
 
+from warmcell.around.endpoints.definition import Endpoint as EndpointSpec
+from warmcell.around.endpoints.definition import EndpointMethod
+from warmcell.around.middleware import Middleware as MiddlewareSpec
 from warmcell.config.defaults import (
     DeploymentDefaultEndpoints,
     DeploymentDefaultMiddleware,
@@ -26,10 +29,7 @@ from warmcell.config.headers import CORSConfig, SecureHeadersConfig
 from warmcell.config.paths import FIXED, check_paths, clean
 from warmcell.config.strict import Strict
 from warmcell.config.zenml import ELSEWHERE, GROUPS
-from warmcell.endpoints.definition import Endpoint as EndpointSpec
-from warmcell.endpoints.definition import EndpointMethod
 from warmcell.errors import UsageError
-from warmcell.middleware import Middleware as MiddlewareSpec
 from warmcell.options import close_match
 
 __all__ = [

@@ -24,8 +24,8 @@ def invoke_deployment(
 
     Raises what :meth:`warmcell.deployment.Deployment.invoke` raises.
     """
-    from warmcell.calling import CallOptions, calling
     from warmcell.client import Client
+    from warmcell.remote.calling import CallOptions, calling
 
     request = calling(
         deployment_name_or_id,

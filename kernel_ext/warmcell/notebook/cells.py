@@ -24,7 +24,7 @@ from warmcell.runner.loop import loop
 from warmcell.steps import Step
 
 if TYPE_CHECKING:
-    from warmcell.endpoints import Endpoint
+    from warmcell.around.endpoints import Endpoint
     from warmcell.pipelines import Pipeline
 
 __all__ = ["define_endpoint", "define_pipeline", "define_plain", "define_step"]
@@ -73,7 +73,7 @@ def define_endpoint(cell: Cell, method: str, path: str, **options: Any) -> Endpo
 
     Raises :class:`DefinitionError` for a cell without a function and a path that cannot be served.
     """
-    from warmcell.endpoints import Endpoint
+    from warmcell.around.endpoints import Endpoint
 
     def make(function: Callable[..., Any]) -> Endpoint:
         return Endpoint(path, method, function, source=cell.source, **options)

@@ -143,8 +143,8 @@ _OPAQUE_TYPES: tuple[type, ...] = (
 # Our own definitions: a step over a library's function, and the options of any.
 DEFINITIONS = frozenset(
     {
-        "warmcell.endpoints.definition",
-        "warmcell.middleware",
+        "warmcell.around.endpoints.definition",
+        "warmcell.around.middleware",
         "warmcell.options",
         "warmcell.pipelines",
         "warmcell.source",

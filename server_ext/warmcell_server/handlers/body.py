@@ -11,7 +11,7 @@ from jupyter_server.base.handlers import JupyterHandler
 from tornado import iostream, web
 from tornado.httputil import HTTPHeaders
 
-from warmcell import media
+from warmcell.bodies import media
 from warmcell.errors import BadRequest, TooLarge, UnsupportedMedia, WarmcellError
 from warmcell_server.payload import Payload
 from warmcell_server.uploads import Upload

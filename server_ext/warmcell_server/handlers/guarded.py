@@ -11,8 +11,8 @@ from tornado import web
 
 from warmcell.errors import NotFound
 from warmcell_server import access, responseheaders
-from warmcell_server.key import Key
-from warmcell_server.pagekeys import TEMPORARY
+from warmcell_server.keys.key import Key
+from warmcell_server.keys.pagekeys import TEMPORARY
 from warmcell_server.settings import Cors
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tornado import web
 
-from warmcell.media import JSON
+from warmcell.bodies.media import JSON
 from warmcell_server import tracing
 from warmcell_server.asked import Asked, asked_by
 from warmcell_server.handlers.events import StreamingHandler, stream_run

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from tornado import web
 
-from warmcell import media
+from warmcell.bodies import media
 from warmcell.errors import Conflict, NotAcceptable, NotFound
 from warmcell.records import TERMINAL
 from warmcell_server import visibility

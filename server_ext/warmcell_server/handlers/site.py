@@ -9,8 +9,8 @@ from urllib.parse import quote
 from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado import web
 
+from warmcell.around.site import INDEX, Asset, Site
 from warmcell.errors import Forbidden, NotFound, WarmcellError
-from warmcell.site import INDEX, Asset, Site
 from warmcell_server import dashboards
 from warmcell_server.authored import SANDBOX
 from warmcell_server.deployment import Deployment

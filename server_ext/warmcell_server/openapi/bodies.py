@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from warmcell import media
+from warmcell.bodies import media
 from warmcell_server.openapi.components import content
 from warmcell_server.openapi.messages import reference
 

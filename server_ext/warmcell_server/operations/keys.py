@@ -14,7 +14,7 @@ import msgspec
 from warmcell.errors import StoreError
 from warmcell.ids import now
 from warmcell.records import AuditEntry, AuditRecord
-from warmcell_server.key import Key
+from warmcell_server.keys.key import Key
 from warmcell_server.operation import Call, Result, Routes, decode
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from warmcell.ids import now, rfc3339
 from warmcell.records import AuditEntry, AuditRecord
 from warmcell_server.operation import Call, Result, Routes
-from warmcell_server.signing import Secret
+from warmcell_server.webhooks.signing import Secret
 
 if TYPE_CHECKING:
     from warmcell_server.host import Host

@@ -8,7 +8,6 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from warmcell.calling import Request
 from warmcell.errors import (
     OutputError,
     ParameterError,
@@ -19,8 +18,9 @@ from warmcell.errors import (
     WarmcellError,
 )
 from warmcell.records import TERMINAL
-from warmcell.streaming import ACCEPT, AsyncEvents, Events
-from warmcell.transport import Transport
+from warmcell.remote.calling import Request
+from warmcell.remote.streaming import ACCEPT, AsyncEvents, Events
+from warmcell.remote.transport import Transport
 
 if TYPE_CHECKING:
     from warmcell.runs import Run

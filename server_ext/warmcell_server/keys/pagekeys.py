@@ -11,7 +11,7 @@ import msgspec
 
 from warmcell.errors import Unauthenticated
 from warmcell.ids import now
-from warmcell_server.key import Key, random_text
+from warmcell_server.keys.key import Key, random_text
 
 __all__ = ["TEMPORARY", "PageKeys", "void"]
 

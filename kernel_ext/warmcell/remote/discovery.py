@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from warmcell.errors import LinkError, WarmcellError
-from warmcell.transport import Http
+from warmcell.remote.transport import Http
 
 __all__ = ["Found", "discover", "hosts", "store_of"]
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from warmcell import link
-from warmcell.transport import Http
+from warmcell.remote.transport import Http
 
 __all__ = ["Linked"]
 
@@ -55,13 +55,13 @@ class Linked:
     def lines(
         self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None
     ) -> AbstractContextManager[Iterator[bytes]]:
-        """See :meth:`warmcell.transport.Http.lines`."""
+        """See :meth:`warmcell.remote.transport.Http.lines`."""
         return self.http.lines(method, path, body, headers=headers)
 
     def alines(
         self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """See :meth:`warmcell.transport.Http.alines`."""
+        """See :meth:`warmcell.remote.transport.Http.alines`."""
         return self.http.alines(method, path, body, headers=headers)
 
     @cached_property

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pydantic
 
-from warmcell.endpoints.definition import Endpoint
+from warmcell.around.endpoints.definition import Endpoint
+from warmcell.around.exchange import Request, Response
 from warmcell.errors import DefinitionError, ParameterError
-from warmcell.exchange import Request, Response
 from warmcell.schemas.jsontypes import adapted
 from warmcell.schemas.parameters import ParameterModel, resolved_hints
 

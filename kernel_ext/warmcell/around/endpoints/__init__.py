@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from warmcell.endpoints.definition import Endpoint, EndpointMethod, attached, endpoint
+from warmcell.around.endpoints.definition import Endpoint, EndpointMethod, attached, endpoint
 
 __all__ = ["Endpoint", "EndpointMethod", "attached", "endpoint"]

@@ -23,9 +23,9 @@ from warmcell.errors import StoreError
 from warmcell.ids import now
 from warmcell.records import DeliveryEntry, DeliveryRecord
 from warmcell.tracing import derive
-from warmcell_server.egress import Egress
-from warmcell_server.posting import Delivery, Outcome, Poster
-from warmcell_server.signing import Secret, Signing
+from warmcell_server.webhooks.egress import Egress
+from warmcell_server.webhooks.posting import Delivery, Outcome, Poster
+from warmcell_server.webhooks.signing import Secret, Signing
 
 if TYPE_CHECKING:
     from warmcell_server.store import Store

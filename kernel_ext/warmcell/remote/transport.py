@@ -16,8 +16,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from warmcell.address import read_address
 from warmcell.errors import LinkError, WarmcellError, error_from_problem
+from warmcell.remote.address import read_address
 
 __all__ = ["Body", "Http", "Transport", "checked"]
 
@@ -150,7 +150,7 @@ class Http:
         seconds: float = 30.0,
     ) -> Any:
         """:meth:`control` for an event loop. Cancelling it closes the connection."""
-        from warmcell.asynchttp import exchange
+        from warmcell.remote.asynchttp import exchange
 
         data, sent = self.prepare(body, headers)
         return _json(await exchange(method, self.url + path, data, sent, seconds))
@@ -174,7 +174,7 @@ class Http:
         self, method: str, path: str, body: Body = None, *, headers: Mapping[str, str] | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """:meth:`lines` for an event loop."""
-        from warmcell.asynchttp import lines
+        from warmcell.remote.asynchttp import lines
 
         data, sent = self.prepare(body, headers)
         return lines(method, self.url + path, data, sent, SILENCE)

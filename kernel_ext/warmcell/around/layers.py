@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from warmcell import wire
-from warmcell.aside import REFUSALS, Aside, perform, tell_error
+from warmcell.around.aside import REFUSALS, Aside, perform, tell_error
+from warmcell.around.exchange import Request, Response, checked
 from warmcell.context import current
 from warmcell.errors import (
     OutputError,
@@ -21,7 +22,6 @@ from warmcell.errors import (
     UsageError,
     WarmcellError,
 )
-from warmcell.exchange import Request, Response, checked
 from warmcell.ids import now
 from warmcell.records import ErrorInfo
 from warmcell.runner.cancellation import CancelToken

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from warmcell.runner import hooks
 
 if TYPE_CHECKING:
+    from warmcell.around.endpoints import Endpoint
+    from warmcell.around.endpoints.calls import ServedEndpoint
+    from warmcell.around.middleware import Middleware
     from warmcell.config import DeploymentSettings
-    from warmcell.endpoints import Endpoint
-    from warmcell.endpoints.calls import ServedEndpoint
-    from warmcell.middleware import Middleware
     from warmcell.pipelines import Pipeline
 
 __all__ = ["Around", "roots"]
@@ -29,8 +29,8 @@ def roots(pipeline: Pipeline, settings: DeploymentSettings) -> dict[str, Any]:
 
     Raises :class:`UsageError` where two endpoints answer the same request.
     """
+    from warmcell.around.endpoints import attached
     from warmcell.config.paths import check_paths
-    from warmcell.endpoints import attached
 
     found: dict[str, Any] = {}
     endpoints = attached(pipeline, settings.custom_endpoints or ())
@@ -59,7 +59,7 @@ class Around:
         self.endpoints: list[ServedEndpoint] = []
         endpoints: list[Endpoint] = captured.get(ENDPOINTS, [])
         if endpoints:
-            from warmcell.endpoints.calls import ServedEndpoint
+            from warmcell.around.endpoints.calls import ServedEndpoint
 
             self.endpoints = [ServedEndpoint(endpoint) for endpoint in endpoints]
         layers: list[Middleware] = captured.get(MIDDLEWARE, [])

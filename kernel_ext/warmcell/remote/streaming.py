@@ -9,9 +9,9 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 
-from warmcell.calling import Request
 from warmcell.errors import LinkError, Unavailable, WarmcellError, error_from_problem
-from warmcell.transport import Transport
+from warmcell.remote.calling import Request
+from warmcell.remote.transport import Transport
 
 __all__ = ["AsyncEvents", "Events", "RunEvent"]
 

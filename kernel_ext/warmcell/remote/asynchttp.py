@@ -131,7 +131,7 @@ async def exchange(
 
     Raises the error that the answer names; :class:`LinkError` if none came in time.
     """
-    from warmcell.transport import checked
+    from warmcell.remote.transport import checked
 
     async with _open(method, url, data, headers, seconds) as answer:
         body = await _rest(url, answer, seconds)
@@ -157,7 +157,7 @@ async def lines(
 
     Raises :class:`LinkError` when the connection breaks or says nothing for ``silence`` seconds.
     """
-    from warmcell.transport import checked
+    from warmcell.remote.transport import checked
 
     async with _open(method, url, data, headers, silence) as answer:
         if answer.status.result() >= 300:

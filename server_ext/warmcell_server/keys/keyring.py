@@ -27,8 +27,8 @@ from warmcell.errors import (
     UsageError,
 )
 from warmcell.ids import now, rfc3339
-from warmcell_server.key import PREFIX, Key, Scope, random_text
-from warmcell_server.pagekeys import TEMPORARY, PageKeys, void
+from warmcell_server.keys.key import PREFIX, Key, Scope, random_text
+from warmcell_server.keys.pagekeys import TEMPORARY, PageKeys, void
 from warmcell_server.secretfile import SecretFile
 
 __all__ = ["Keys"]

@@ -22,8 +22,8 @@ import warmcell
 from warmcell.errors import StoreError
 from warmcell.ids import rfc3339
 from warmcell.records import DeliveryRecord
-from warmcell_server.egress import CheckedResolver, Egress, EgressRefused
-from warmcell_server.signing import Signing
+from warmcell_server.webhooks.egress import CheckedResolver, Egress, EgressRefused
+from warmcell_server.webhooks.signing import Signing
 
 __all__ = ["Delivery", "Outcome", "Poster"]
 

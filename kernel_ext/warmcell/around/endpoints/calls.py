@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from warmcell import wire
-from warmcell.aside import REFUSALS, Aside, perform, tell_error
-from warmcell.endpoints.arguments import Arguments
-from warmcell.endpoints.definition import Endpoint
+from warmcell.around.aside import REFUSALS, Aside, perform, tell_error
+from warmcell.around.endpoints.arguments import Arguments
+from warmcell.around.endpoints.definition import Endpoint
+from warmcell.around.exchange import Request, Response
 from warmcell.errors import EndpointError, StepCancelled, UsageError, WarmcellError
-from warmcell.exchange import Request, Response
 from warmcell.runner.cancellation import CancelToken
 from warmcell.runner.errorinfo import message_of
 from warmcell.schemas.jsonform import to_json, without_json_form

@@ -165,7 +165,7 @@ def endpoint(
     Its parameters come from the path's placeholders, from the query (plain types) and from the
     body (models, dicts, lists of them, ``bytes``), checked by their types; one named or typed
     ``Request`` gets the whole request. It returns something that JSON can hold, or a
-    :class:`~warmcell.exchange.Response`. With ``pipeline`` it is deployed with that pipeline.
+    :class:`~warmcell.Response`. With ``pipeline`` it is deployed with that pipeline.
     Raises :class:`DefinitionError` for a path that cannot be served.
     """
 
