@@ -99,7 +99,7 @@ class Http:
         self.keyed = self._credential.startswith("Bearer wck_")
         self._parts = urlsplit(self.url)
         self._proxy = _proxy(self._parts.scheme, self._parts.hostname or "")
-        self._idle: deque[http.client.HTTPConnection] = deque(maxlen=KEPT)
+        self._idle: deque[http.client.HTTPConnection] = deque()
         self._pid = os.getpid()
 
     # -- calls ---------------------------------------------------------------------------------
@@ -133,7 +133,8 @@ class Http:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise self._silent(error, timeout) from error
-        if response.will_close or response.status >= 400:  # who refuses may also hang up
+        full = len(self._idle) >= KEPT
+        if full or response.will_close or response.status >= 400:  # who refuses may also hang up
             connection.close()
         else:
             self._idle.append(connection)
@@ -227,7 +228,7 @@ class Http:
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
         """A connection that is open still, or a new one."""
         if self._pid != os.getpid():  # a child must not talk on its parent's connections
-            self._idle, self._pid = deque(maxlen=KEPT), os.getpid()
+            self._idle, self._pid = deque(), os.getpid()
         while self._idle:
             with contextlib.suppress(IndexError):  # another thread took the last
                 kept = self._idle.pop()
