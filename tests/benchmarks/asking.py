@@ -33,6 +33,12 @@ class Asker:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
+    async def connect(self) -> None:
+        """Connect, unless connected: where many do at once, the system may let some wait."""
+        if self._writer is None or self._writer.is_closing():
+            host, port = self._parts.hostname, self._parts.port
+            self._reader, self._writer = await asyncio.open_connection(host, port)
+
     async def ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> Answer:
@@ -83,10 +89,9 @@ class Asker:
     async def _begin(
         self, method: str, path: str, body: Any, headers: dict[str, str]
     ) -> tuple[int, dict[str, str]]:
-        if self._writer is None or self._writer.is_closing():
-            host, port = self._parts.hostname, self._parts.port
-            self._reader, self._writer = await asyncio.open_connection(host, port)
+        await self.connect()
         assert self._reader is not None
+        assert self._writer is not None
         data = b"" if body is None else json.dumps(body).encode()
         lines = [
             f"{method} {self._parts.path}{path} HTTP/1.1",

@@ -65,21 +65,21 @@ def overload(server: JupyterServer) -> str:
 
 
 async def _offer(server: JupyterServer) -> tuple[list[Answer], int]:
-    """Connect 250 callers; each sends four calls, one after the other."""
-    callers = 250
+    """Connect 250 callers; then each sends four calls, one after the other."""
+    callers = [Asker(server.url, server.token) for _ in range(250)]
+    await asyncio.gather(*(asker.connect() for asker in callers))
 
-    async def call() -> list[Answer]:
-        asker = Asker(server.url, server.token)
+    async def call(asker: Asker) -> list[Answer]:
         body = {"parameters": {"seconds": STEP}}
         try:
             return [
                 await asyncio.wait_for(asker.ask("POST", "warmcell/narrow/invoke", body), HUNG)
-                for _ in range(OFFERED // callers)
+                for _ in range(OFFERED // len(callers))
             ]
         finally:
             asker.close()
 
-    done = await asyncio.gather(*(call() for _ in range(callers)), return_exceptions=True)
+    done = await asyncio.gather(*map(call, callers), return_exceptions=True)
     answers = [answer for each in done if not isinstance(each, BaseException) for answer in each]
     return answers, OFFERED - len(answers)
 
