@@ -27,6 +27,7 @@ def screen() -> Iterator[io.StringIO]:
     again between a fixture and its test.)"""
     shown = io.StringIO()
     with redirect_stdout(shown), redirect_stderr(shown):
+        output.uninstall()  # a test before this one may have deployed in this process
         output.install()
         try:
             yield shown
