@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
+from warmcell.records import Status
 from warmcell_server.deployment import Deployment
 from warmcell_server.openapi.bodies import given, taken
 from warmcell_server.openapi.components import ERRORS, content, problem_reference
@@ -189,6 +190,7 @@ def _callback() -> dict[str, Any]:
 
 def _list_runs() -> dict[str, Any]:
     moment = {"type": "string", "format": "date-time"}
+    status = "|".join(get_args(Status))
     return {
         "operationId": "list_runs",
         "tags": ["runs"],
@@ -196,7 +198,11 @@ def _list_runs() -> dict[str, Any]:
         "parameters": [
             _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}),
             _query("before", {"type": "string"}, "The `next` of the page before."),
-            _query("status", {"type": "string"}, "One or several, separated by commas."),
+            _query(
+                "status",
+                {"type": "string", "pattern": f"^({status})(,({status}))*$"},
+                "One or several, separated by commas.",
+            ),
             _query("trigger", {"type": "string"}, "One or several, separated by commas."),
             _query("snapshot", {"type": "integer", "minimum": 1}),
             _query("since", moment),
