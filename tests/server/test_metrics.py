@@ -42,7 +42,7 @@ def holding(x: int) -> int:
     return hold(x)
 
 halving.deploy("metered")
-holding.deploy("narrow", concurrency=1, max_queue=1)
+holding.deploy("metered-narrow", concurrency=1, max_queue=1)
 """
 
 
@@ -102,18 +102,18 @@ def test_what_waits_and_what_is_refused(metered: JupyterServer, author: Kernel) 
     """Gauges show the state of now, and a call that found no place is counted as such."""
 
     def now() -> dict[tuple[str, str], float]:
-        return samples(metered.get("warmcell/narrow/metrics").text, "narrow")
+        return samples(metered.get("warmcell/metered-narrow/metrics").text, "metered-narrow")
 
     author.run("entered.clear(); gate.clear()")
     before = now().get(("refused_total", "queue_full"), 0)
     with ThreadPoolExecutor(2) as pool:
         try:
-            first = pool.submit(metered.invoke, "narrow", {"x": 1})
+            first = pool.submit(metered.invoke, "metered-narrow", {"x": 1})
             author.run("assert entered.wait(20)")
-            second = pool.submit(metered.invoke, "narrow", {"x": 2})
+            second = pool.submit(metered.invoke, "metered-narrow", {"x": 2})
             while now()["calls_queued", ""] < 1:
                 assert not second.done()
-            assert metered.invoke("narrow", {"x": 3}).status == 429
+            assert metered.invoke("metered-narrow", {"x": 3}).status == 429
             assert now()["calls_in_flight", ""] == 1
         finally:
             author.run("gate.set()")
@@ -129,7 +129,7 @@ def test_jupyters_own_metrics_have_them(metered: JupyterServer) -> None:
     """Who scrapes Jupyter's own metrics already gets ours with them, of every deployment."""
     text = metered.get("metrics").text
     assert "http_request_duration_seconds" in text
-    for name in ("add", "metered", "narrow"):
+    for name in ("add", "metered", "metered-narrow"):
         assert samples(text, name)["ready", ""] == 1
 
 
