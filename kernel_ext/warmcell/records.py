@@ -54,6 +54,7 @@ class RunRecord(msgspec.Struct, omit_defaults=True):
     traceparent: str | None = None  # W3C Trace Context of the call
     idempotency_key: str | None = None  # digest of principal, deployment and key
     fingerprint: str | None = None  # digest of the body that came with the key
+    origin: str | None = None  # the run that this one repeats: of a rerun, a shadow, a replay
 
 
 class StepRecord(msgspec.Struct, array_like=True):
@@ -138,6 +139,7 @@ class DeploymentRecord(msgspec.Struct, omit_defaults=True):
     settings: msgspec.Raw | None = None
     notebook: str | None = None
     user: str | None = None
+    traffic: msgspec.Raw | None = None  # how calls are shared between snapshots, unless all to one
 
 
 class DeliveryRecord(msgspec.Struct, omit_defaults=True):

@@ -298,8 +298,10 @@ class Deploy(msgspec.Struct, omit_defaults=True):
     site: str | None = None  # digest of the deployment's own front end, kept in the store
     again: bool = False  # told anew after the link was lost, and no deploy of the user
     restored: int | None = None  # the snapshot that a dedicated kernel restored
-    standby: bool = False  # which is only held ready
+    ticket: int | None = None  # whose request to restore it this answers
     note: str | None = None  # what the author says of this snapshot
+    manifest: msgspec.Raw = msgspec.Raw(b"null")  # with ``isolated``: it is stored already
+    environment: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Stored(msgspec.Struct, omit_defaults=True):

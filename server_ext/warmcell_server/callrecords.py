@@ -22,7 +22,7 @@ LARGE = 64 << 10  # bytes of parameters; more is recorded once the worker has de
 _SHOWN = (
     "run_id", "run_name", "pipeline", "deployment", "snapshot", "trigger", "status", "created_at",
     "started_at", "finished_at", "parameters", "outputs", "error", "notebook", "user",
-    "traceparent",
+    "traceparent", "origin",
 )  # fmt: skip
 
 log = logging.getLogger("warmcell.dispatcher")
@@ -118,6 +118,7 @@ class CallRecords:
             traceparent=wanted.traceparent or derive(call.run_id),
             idempotency_key=wanted.key,
             fingerprint=wanted.fingerprint,
+            origin=wanted.origin,
         )
 
     def _describe(self, record: RunRecord, pending: Pending) -> None:

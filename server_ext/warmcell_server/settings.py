@@ -89,7 +89,19 @@ class Settings(msgspec.Struct, frozen=True):
     cancel_on_disconnect: bool = False
     idempotent: bool = False
     standby: bool = False
+    isolated: bool = False
+    replicas: int = 0  # kernels of its own; 0 says that `isolated` decides
+    recycle_after: int | None = None
+    memory_limit: int | None = None
+    hang_timeout: float = 30.0
+    keep_alive: bool | float | None = None
+    expires_in: float | None = None
     include_default_endpoints: tuple[str, ...] | None = None
+
+    @property
+    def own_kernels(self) -> int:
+        """From how many kernels of its own it is served; 0 for the notebook's."""
+        return self.replicas or int(self.isolated)
 
     def offers(self, name: str) -> bool:
         """Whether the deployment has the endpoint "docs", "invoke", "submit", "health", "info",

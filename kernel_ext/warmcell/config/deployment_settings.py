@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from os import PathLike
@@ -59,6 +60,22 @@ def _record(value: Any) -> Any:
     if value in ("all", "errors", "none") or fraction or value is None:
         return value
     raise ValueError('"all", "errors", "none" or a fraction from 0 to 1 is expected')
+
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+
+
+def _bytes(value: Any) -> Any:
+    """A number of bytes; of text as "500 MB" or "2GiB"."""
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError('a number of bytes is expected, or text as "500 MB" or "2 GiB"')
+    number, unit, binary = found[1], found[2].lower(), found[3]
+    factor = 1024 ** "_kmgt".index(unit) if binary and unit else _UNITS[unit]
+    return int(float(number) * factor)
 
 
 def _items(kind: type[Any], what: str, *, functions: bool) -> Callable[[Any], Any]:
@@ -117,8 +134,14 @@ class DeploymentSettings(Strict):
     and ``run_timeout`` in seconds; ``pool`` is a name shared by deployments that together run at
     most ``pool_size`` at once; ``record`` is "all", "errors", "none" or a fraction.
     ``cancel_on_disconnect`` ends a run whose caller went away. ``idempotent`` says that a run may
-    be executed once more when its kernel goes away; ``standby`` keeps a second, restored kernel
-    ready for that moment.
+    be executed once more when its kernel goes away.
+
+    Kernels: ``isolated`` serves from a kernel of its own instead of the notebook's, ``replicas``
+    from so many of them; ``standby`` keeps one more ready. Such a kernel is replaced
+    ``recycle_after`` so many runs, when it takes more than ``memory_limit`` (bytes, or text as
+    "2 GB"), and when nothing is heard of it for ``hang_timeout`` seconds. ``keep_alive`` is how
+    many seconds after its last call a kernel is kept, True for always; the next call brings it
+    back. ``expires_in`` is in how many seconds the deployment ends.
 
     Access: ``auth`` is "jupyter" or "public"; ``cors`` and ``secure_headers``. ``trusted`` lets the
     own front end and custom endpoints' pages act as the Jupyter server itself.
@@ -144,6 +167,13 @@ class DeploymentSettings(Strict):
     cancel_on_disconnect: Switch | None = None
     idempotent: Switch | None = None
     standby: Switch | None = None
+    isolated: Switch | None = None
+    replicas: Whole | None = None
+    recycle_after: Whole | None = None
+    memory_limit: Annotated[int | None, BeforeValidator(_bytes)] = None
+    hang_timeout: Seconds | None = None
+    keep_alive: Switch | Seconds | None = None
+    expires_in: Seconds | None = None
 
     auth: Literal["jupyter", "public"] | None = None
     cors: CORSConfig | None = None

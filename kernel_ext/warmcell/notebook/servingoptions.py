@@ -36,6 +36,12 @@ _VALUES: dict[str, tuple[Callable[[str], Any], str, str]] = {
     "run_timeout": (float, "S", "seconds for running"),
     "pool": (_text, "NAME", "pool that it shares with other deployments"),
     "pool_size": (int, "N", "runs at once in the pool"),
+    "replicas": (int, "N", "serve from so many kernels of its own"),
+    "recycle_after": (int, "N", "runs after which such a kernel is replaced"),
+    "memory_limit": (_text, "SIZE", "memory from which on it is replaced, as 2GB"),
+    "hang_timeout": (float, "S", "seconds of silence after which it is replaced"),
+    "keep_alive": (float, "S", "seconds after the last call that a kernel is kept"),
+    "expires_in": (float, "S", "seconds until the deployment ends"),
     "record": (_fraction, "WHAT", "all, errors, none or a fraction"),
     "auth": (_text, "WHO", "jupyter or public"),
     "app_title": (_text, "TEXT", "title of its documentation"),
@@ -54,6 +60,7 @@ _SWITCHES = {
     "trusted": "let the front end act as the Jupyter server itself",
     "cancel_on_disconnect": "end a run whose caller went away",
     "idempotent": "send a run once more when its kernel goes away",
+    "isolated": "serve from a kernel of its own",
     "standby": "keep a second, restored kernel ready",
 }
 _NAMES = {

@@ -46,7 +46,7 @@ Row: TypeAlias = list[Any]
 RUN_COLUMNS = (
     "run_id", "run_name", "pipeline", "deployment", "snapshot", "trigger", "status", "created_at",
     "started_at", "finished_at", "parameters", "outputs", "error", "notebook", "kernel_id", "user",
-    "host_id", "traceparent", "idempotency_key", "fingerprint",
+    "host_id", "traceparent", "idempotency_key", "fingerprint", "origin",
 )  # fmt: skip
 SNAPSHOT_COLUMNS = (
     "pipeline", "number", "digest", "created_at", "input_schema", "output_schema", "source",
@@ -54,7 +54,7 @@ SNAPSHOT_COLUMNS = (
 )  # fmt: skip
 DEPLOYMENT_COLUMNS = (
     "name", "pipeline", "snapshot", "state", "created_at", "updated_at", "host_id", "settings",
-    "notebook", "user", "holder_label", "holder_url",
+    "notebook", "user", "holder_label", "holder_url", "traffic",
 )  # fmt: skip
 
 _STATUS = RUN_COLUMNS.index("status")
@@ -150,7 +150,7 @@ def deployment_row(record: DeploymentRecord, label: str | None, url: str | None)
     return [
         record.name, record.pipeline, record.snapshot, record.state, record.created_at,
         record.updated_at, record.host_id, _json(record.settings), record.notebook, record.user,
-        label, url,
+        label, url, _json(record.traffic),
     ]  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def _run_row(run: RunRecord, host_id: str) -> Row:
         run.run_id, run.run_name, run.pipeline, run.deployment, run.snapshot, run.trigger,
         run.status, run.created_at, run.started_at, run.finished_at, _json(run.parameters),
         _json(run.outputs), _error(run.error), run.notebook, run.kernel_id, run.user,
-        run.host_id or host_id, run.traceparent, run.idempotency_key, run.fingerprint,
+        run.host_id or host_id, run.traceparent, run.idempotency_key, run.fingerprint, run.origin,
     ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ SELECT run_id, run_name, pipeline, deployment, snapshot, trigger, status,
        error ->> '$.message' AS error,
        error ->> '$.type' AS error_type,
        error ->> '$.step' AS error_step,
-       notebook, "user", host_id, traceparent
+       notebook, "user", host_id, traceparent, origin
 FROM data.runs;
 
 CREATE OR REPLACE VIEW main.steps AS
@@ -36,7 +36,8 @@ FROM data.snapshots;
 
 CREATE OR REPLACE VIEW main.deployments AS
 SELECT name, pipeline, snapshot, state, make_timestamp(created_at) AS created_at,
-       make_timestamp(updated_at) AS updated_at, settings, notebook, "user", host_id
+       make_timestamp(updated_at) AS updated_at, settings, notebook, "user", host_id,
+       traffic
 FROM data.deployments;
 
 CREATE OR REPLACE VIEW main.errors AS

@@ -1,0 +1,4 @@
+-- Version 4. How a deployment's calls are shared between snapshots, and from which run another one
+-- was made.
+ALTER TABLE data.deployments ADD COLUMN traffic JSON;
+ALTER TABLE data.runs ADD COLUMN origin VARCHAR;
