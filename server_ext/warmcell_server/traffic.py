@@ -1,7 +1,7 @@
 """Traffic: which of several snapshots answers a call, and when a newcomer has to go.
 
 A pure policy: it starts nothing and stores nothing. The dispatcher asks it where a call goes and
-tells it how each one ended; whoever changes it keeps its :meth:`Traffic.to_json`.
+tells it how each one ended; whoever changes it keeps its :meth:`Traffic.stored` form.
 """
 
 from __future__ import annotations
@@ -178,22 +178,21 @@ class Traffic:
 
     # -- kept and shown ----------------------------------------------------------------------
 
-    def to_json(self) -> bytes:
-        """What a restart needs, as JSON; figures begin anew."""
-        return msgspec.json.encode(
-            _Stored(
-                self.weights,
-                self.since,
-                self.by,
-                self.abort_if,
-                {number: shadow.fraction for number, shadow in self.shadowed.items()},
-                self.aborted,
-            )
+    def stored(self) -> msgspec.Raw:
+        """What a restart needs; figures begin anew."""
+        kept = _Stored(
+            self.weights,
+            self.since,
+            self.by,
+            self.abort_if,
+            {number: shadow.fraction for number, shadow in self.shadowed.items()},
+            self.aborted,
         )
+        return msgspec.Raw(msgspec.json.encode(kept))
 
     @classmethod
     def load(cls, name: str, main: int, stored: object) -> Traffic:
-        """Read what :meth:`to_json` gave, as bytes or decoded."""
+        """Read what :meth:`stored` gave, as bytes or decoded."""
         if isinstance(stored, bytes | str | msgspec.Raw):
             kept = msgspec.json.decode(stored, type=_Stored)
         else:

@@ -204,12 +204,12 @@ def test_a_newcomer_beside_others_takes_from_each() -> None:
 def test_a_split_comes_back_as_it_was_kept() -> None:
     """Everything that decides where a call goes is in the stored form; the abort's cause too."""
     traffic = _split(0.3, abort_if=Bounds(error_rate=0.05, p95=1.5, min_runs=7), shadows={5: 0.25})
-    for stored in (traffic.to_json(), msgspec.json.decode(traffic.to_json())):
+    for stored in (traffic.stored(), msgspec.json.decode(traffic.stored())):
         again = Traffic.load("churn", 3, stored)
         assert _where(again) == _where(traffic)
         assert again.describe() == traffic.describe()
     _fail(traffic, 0, 7)
-    again = Traffic.load("churn", 3, traffic.to_json())
+    again = Traffic.load("churn", 3, traffic.stored())
     assert again.aborted == traffic.aborted
     assert again.describe()["aborted"] == traffic.describe()["aborted"]
     assert set(_where(again)) == {3}
