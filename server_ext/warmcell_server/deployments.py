@@ -314,6 +314,7 @@ class Deployments:
     def released(self, binding: Binding) -> None:
         """A call of ``binding`` ended."""
         binding.in_flight -= 1
+        binding.used_at = time.monotonic()
         if binding.retired and binding.in_flight == 0:
             binding.worker.send(wire.Drop(binding.key))
 

@@ -304,6 +304,10 @@ class Dispatcher:
 
     # -- what is known of a call in flight ---------------------------------------------------
 
+    def busy(self) -> set[Worker]:
+        """The workers that work on a call now."""
+        return {pending.binding.worker for pending in self._pending.values()}
+
     def live(self, run_id: str) -> Waiting | None:
         """The call of that run, unless it has ended."""
         return self._calls.get(run_id)

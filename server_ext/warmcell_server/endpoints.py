@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,7 @@ class EndpointCalls:
         self._pending: dict[int, _Pending] = {}
         self._last = 0
         self._closed = False
+        self.wake: Callable[[Deployment], None] | None = None  # brings back what rests
 
     async def call(
         self, deployment: Deployment, number: int, request: wire.EndpointCall
@@ -98,12 +100,15 @@ class EndpointCalls:
 
     async def _served(self, deployment: Deployment, seconds: float) -> Binding:
         """What holds the snapshot; a deployment that is restored is waited for."""
+        if deployment.resting and self.wake is not None and not self._closed:
+            self.wake(deployment)
         if deployment.restoring and not self._closed:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(deployment.served_again.wait(), seconds)
-        if deployment.binding is None or self._closed:
+        binding = deployment.route(None)
+        if binding is None or self._closed:
             raise deployment.unavailable
-        return deployment.binding
+        return binding
 
     async def _turn(self, lane: _Lane, deployment: Deployment, call: int) -> None:
         """Wait until the call may run; from then on it counts as running."""
@@ -146,6 +151,10 @@ class EndpointCalls:
         pending = self._pending.get(answer.call)
         if pending is not None and not pending.future.done():
             pending.future.set_result(answer)
+
+    def busy(self) -> set[Worker]:
+        """The workers that work on a request now."""
+        return {pending.worker for pending in self._pending.values()}
 
     def lost(self, worker: Worker, cause: str) -> None:
         """A worker is gone: what it worked on is lost."""

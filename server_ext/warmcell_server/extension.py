@@ -13,6 +13,7 @@ from traitlets import Float, Int, List, TraitError, Unicode, validate
 
 from warmcell.errors import UsageError, WarmcellError
 from warmcell_server import metrics
+from warmcell_server.activity import Activity
 from warmcell_server.handlers import routes
 from warmcell_server.handlers.body import BODY_LIMIT, UPLOAD_LIMIT
 from warmcell_server.host import Host, find_home
@@ -59,6 +60,7 @@ class Warmcell(ExtensionApp):
     ).tag(config=True)
 
     _host: Host | None = None
+    _activity: Activity | None = None
     _variable_before: str | None = None
 
     @validate("body_limit", "upload_limit")
@@ -127,6 +129,8 @@ class Warmcell(ExtensionApp):
         # Every child process inherits the environment: it holds a path, never a secret.
         self._variable_before = os.environ.get(CONNECTION_VARIABLE)
         os.environ[CONNECTION_VARIABLE] = str(connection)
+        self._activity = Activity(host, serverapp.kernel_manager)
+        self._activity.start()
         host.restoring.resume()
         self.log.info("Warmcell serves at %s, store %s", host.url, host.home)
 
@@ -144,6 +148,8 @@ class Warmcell(ExtensionApp):
         host, self._host = self._host, None
         if host is None:
             return
+        if self._activity is not None:
+            await self._activity.close()
         metrics.withdraw(host.deployments)
         if self._variable_before is None:
             os.environ.pop(CONNECTION_VARIABLE, None)

@@ -16,15 +16,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from jupyter_server._tz import utcnow
 from jupyter_server.utils import ensure_async
 
 from warmcell.errors import NotFound, UsageError
 from warmcell_server.kernelcells import Cells, Job, kernel_of
 
 __all__ = ["DedicatedKernels", "Job"]
-
-TOUCH_SECONDS = 30.0
 
 
 class DedicatedKernels:
@@ -39,7 +36,6 @@ class DedicatedKernels:
         self._manager = manager
         self._labels: dict[str, str] = {}
         self._ending: set[asyncio.Task[None]] = set()
-        self._toucher: asyncio.Task[None] | None = None
 
     def __contains__(self, kernel_id: str) -> bool:
         return kernel_id in self._labels
@@ -103,9 +99,6 @@ class DedicatedKernels:
 
     async def close(self) -> None:
         """End all of them. Harmless when repeated."""
-        toucher, self._toucher = self._toucher, None
-        if toucher is not None:
-            toucher.cancel()
         await asyncio.gather(*(self.end(kernel_id) for kernel_id in list(self._labels)))
 
     # -- one kernel ----------------------------------------------------------------------------
@@ -131,8 +124,6 @@ class DedicatedKernels:
             )
         )
         self._labels[kernel_id] = job.target
-        if self._toucher is None:
-            self._toucher = asyncio.get_running_loop().create_task(self._touch())
         return kernel_id
 
     async def _work(self, kernel_id: str, job: Job, action: str, arguments: dict[str, Any]) -> Any:
@@ -159,13 +150,3 @@ class DedicatedKernels:
             yield cells
         finally:
             client.stop_channels()
-
-    async def _touch(self) -> None:
-        """A kernel that serves is not idle: Jupyter would cull it."""
-        while True:
-            await asyncio.sleep(TOUCH_SECONDS)
-            for kernel_id in list(self._labels):
-                if kernel_id in self._manager:
-                    self._manager.get_kernel(kernel_id).last_activity = utcnow()
-                else:
-                    del self._labels[kernel_id]

@@ -65,6 +65,7 @@ class Binding:
     has_secrets: bool = field(init=False)  # whether its signature has a place for one
     since: float = field(default_factory=time.monotonic)
     dedicated: bool = False  # the kernel was started by the host, and has no notebook
+    used_at: float = 0.0  # when its last call ended, of the monotonic clock
 
     def __post_init__(self) -> None:
         self.has_secrets = b'"writeOnly"' in bytes(self.body.input_schema)  # pydantic's mark
