@@ -29,11 +29,12 @@ def keep(data: bytes, folder: Path) -> str:
     return digest
 
 
-def write(view: memoryview, digest: str, folder: Path) -> None:
-    """Write a blob named ``digest`` unless it is there already. Raises ``OSError``."""
+def write(view: memoryview, digest: str, folder: Path, *, anew: bool = False) -> None:
+    """Write a blob named ``digest`` unless it is there already; ``anew``, also then. Raises
+    ``OSError``."""
     path = folder / digest
     with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_size == view.nbytes:
+        if not anew and path.stat().st_size == view.nbytes:
             os.utime(path)  # retention goes by age
             return
     made = folder / f".{digest}.{secrets.token_hex(6)}"

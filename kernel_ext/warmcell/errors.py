@@ -74,6 +74,10 @@ class SnapshotError(WarmcellError, RuntimeError):
     """A snapshot could not be captured, written or restored."""
 
 
+class NotTrusted(SnapshotError):
+    """A stored snapshot is not signed by this user; loading it would run its code."""
+
+
 class NameTaken(WarmcellError, RuntimeError):
     """Another live host already serves a deployment of this name. ``holder`` names it."""
 

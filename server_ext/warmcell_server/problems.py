@@ -30,6 +30,7 @@ _KINDS: dict[type[BaseException], tuple[int, str]] = {
     errors.InvalidName: (422, "The name does not have the required form"),
     errors.DeployError: (409, "The pipeline could not be deployed"),
     errors.SnapshotError: (409, "The snapshot could not be captured or restored"),
+    errors.NotTrusted: (409, "The snapshot is not trusted"),
     errors.NameTaken: (409, "The name is taken"),
     errors.Unauthenticated: (401, "Authentication is missing or not valid"),
     errors.Forbidden: (403, "This is not allowed"),

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import linecache
-import mmap
 import os
 import pickle
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import xxhash
 
-from warmcell.blobs import write as write_blob
 from warmcell.errors import SnapshotError
 from warmcell.snapshots import trust
 from warmcell.snapshots.kinds import (
     SMALL_BYTES,
 )
 from warmcell.snapshots.loader import Loader
+from warmcell.snapshots.parts import Blob, check, mapped, put, read
 from warmcell.snapshots.pickler import EMPTY, ReferencePickler
 
-FORMAT = 1
+FORMAT = 2
 STORED = "stored"
-
-
-class Blob(msgspec.Struct, array_like=True, frozen=True):
-    """A file in the folder of blobs, named by the xxh3 of its content; ``size`` in bytes."""
-
-    digest: str
-    size: int
+_MOST_SIGNATURES = 31  # of others; each who trusts a store that goes round adds one
 
 
 class StoredForm(msgspec.Struct, omit_defaults=True):
@@ -42,7 +32,8 @@ class StoredForm(msgspec.Struct, omit_defaults=True):
 
     ``status`` is ``"stored"``, or says why this cannot be restored: ``"refused: …"`` when it was
     not written, ``"changed before stored: …"`` when an object changed meanwhile. ``files`` maps the
-    file name of each piece of code to the name that it has once restored.
+    file name of each piece of code to the name that it has once restored. ``signatures`` are those
+    of the users who trust it: its author, and who said so of a store from elsewhere.
     """
 
     status: str
@@ -53,7 +44,7 @@ class StoredForm(msgspec.Struct, omit_defaults=True):
     sources: Blob | None = None
     buffers: list[Blob] = []
     files: dict[str, str] = {}
-    signature: str = ""
+    signatures: list[str] = []
     format: int = FORMAT
 
     @property
@@ -110,21 +101,45 @@ def write(
         buffers=buffers,
         files=_shown(sources, digest),
     )
-    form.signature = trust.sign(_statement(form, stream, listed))
+    form.signatures = [trust.sign(_statement(form))]
     return form
 
 
-def _statement(form: StoredForm, stream: Any, listed: Any) -> bytes:
-    """What a signature covers: all that runs, and which data belongs to it."""
+def _statement(form: StoredForm) -> bytes:
+    """What a signature covers: every byte that is loaded, and what the code is called."""
     parts = [
+        "warmcell snapshot",
         form.format,
         form.python,
         form.digest,
-        hashlib.sha256(stream).hexdigest(),
-        hashlib.sha256(listed).hexdigest(),
-        [[b.digest, b.size] for b in form.buffers],
+        [
+            None if b is None else [b.sha256, b.size]
+            for b in (form.code, form.references, form.sources)
+        ],
+        [[b.sha256, b.size] for b in form.buffers],
+        sorted(form.files.items()),
     ]
     return json.dumps(parts).encode()
+
+
+def trusted(form: StoredForm) -> bool:
+    """Whether this user's signature is among those of a snapshot. Reads no blob: what they are is
+    checked when they are loaded. Raises :class:`SnapshotError` for a key that cannot be read."""
+    return trust.signed(_statement(form), form.signatures)
+
+
+def endorse(form: StoredForm, blobs: Path) -> StoredForm:
+    """The manifest with this user's signature. From now on this user's kernels run its code.
+
+    Raises :class:`SnapshotError` for what cannot be restored, or where a byte differs from what its
+    author signed.
+    """
+    _check_format(form)
+    for blob in form.blobs:
+        check(blob, blobs)
+    mine = trust.sign(_statement(form))
+    others = [one for one in form.signatures if one != mine][-_MOST_SIGNATURES:]
+    return msgspec.structs.replace(form, signatures=[*others, mine])
 
 
 def _shown(files: Iterable[str], digest: str) -> dict[str, str]:
@@ -137,19 +152,6 @@ def _shown(files: Iterable[str], digest: str) -> dict[str, str]:
     return shown
 
 
-def put(data: Any, blobs: Path) -> Blob:
-    """Write one blob unless it is there already. Raises :class:`SnapshotError`."""
-    view = memoryview(data).cast("B") if not isinstance(data, bytes) else memoryview(data)
-    digest = xxhash.xxh3_128_hexdigest(view)
-    try:
-        write_blob(view, digest, blobs)
-    except OSError as error:
-        raise SnapshotError(
-            f"The snapshot cannot be written to {blobs}: {error.strerror}."
-        ) from error
-    return Blob(digest, view.nbytes)
-
-
 def restore(form: StoredForm, blobs: Path) -> dict[str, object]:
     """Load a stored snapshot in a fresh process and return its roots.
 
@@ -157,17 +159,19 @@ def restore(form: StoredForm, blobs: Path) -> dict[str, object]:
     processes. Raises :class:`SnapshotError` for what is not signed by this user, was written by
     another Python, or is incomplete.
     """
-    if not form.restorable or form.code is None or form.references is None:
-        raise SnapshotError(f"This snapshot cannot be restored ({form.status}).")
-    if form.format != FORMAT or form.python != python_version():
+    _check_format(form)
+    if form.python != python_version():
         raise SnapshotError(
             f"This snapshot was written by {form.python}, and this is {python_version()}.",
             hint="Deploy the pipeline again from its notebook, or start a kernel of that Python.",
         )
-    stream, listed = _get(form.code, blobs), _get(form.references, blobs)
-    trust.verify(_statement(form, stream, listed), form.signature)
-    _register_sources(form, blobs)
-    buffers = [_mapped(blob, blobs) for blob in form.buffers]
+    trust.verify(_statement(form), form.signatures)
+    assert form.code is not None
+    assert form.references is not None
+    stream, listed = read(form.code, blobs), read(form.references, blobs)
+    sources = read(form.sources, blobs) if form.sources is not None else b"{}"
+    buffers = [mapped(blob, blobs) for blob in form.buffers]
+    _register_sources(form, sources)  # all is checked before anything is used
     try:
         references = Loader(listed, (), files=form.files, buffers=buffers).load_plain()
         roots = Loader(stream, references, files=form.files).load()
@@ -180,39 +184,20 @@ def restore(form: StoredForm, blobs: Path) -> dict[str, object]:
     return dict(roots)
 
 
-def _register_sources(form: StoredForm, blobs: Path) -> None:
+def _check_format(form: StoredForm) -> None:
+    if not form.restorable or form.code is None or form.references is None:
+        raise SnapshotError(f"This snapshot cannot be restored ({form.status}).")
+    if form.format != FORMAT:
+        raise SnapshotError(
+            "This snapshot was stored by another version of Warmcell.",
+            hint="Deploy the pipeline again from its notebook.",
+        )
+
+
+def _register_sources(form: StoredForm, data: bytes) -> None:
     """Let tracebacks of restored code show its lines."""
-    if form.sources is None:
-        return
-    sources: dict[str, str] = json.loads(bytes(_get(form.sources, blobs)))
+    sources: dict[str, str] = json.loads(data)
     for name, text in sources.items():
         shown = form.files.get(name)
         if shown and text:
             linecache.cache[shown] = (len(text), None, text.splitlines(True), shown)
-
-
-def _get(blob: Blob, blobs: Path) -> bytes:
-    try:
-        data = (blobs / blob.digest).read_bytes()
-    except OSError as error:
-        raise _missing(blob) from error
-    if len(data) != blob.size or xxhash.xxh3_128_hexdigest(data) != blob.digest:
-        raise _missing(blob)
-    return data
-
-
-def _mapped(blob: Blob, blobs: Path) -> memoryview:
-    try:
-        with (blobs / blob.digest).open("rb") as file:
-            if os.fstat(file.fileno()).st_size != blob.size:
-                raise _missing(blob)
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
-    except OSError as error:
-        raise _missing(blob) from error
-
-
-def _missing(blob: Blob) -> SnapshotError:
-    return SnapshotError(
-        f"A part of this snapshot ({blob.digest}, {blob.size} bytes) is missing or damaged.",
-        hint="Deploy the pipeline again from its notebook.",
-    )

@@ -10,9 +10,10 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from warmcell.errors import SnapshotError
+from warmcell.errors import NotTrusted, SnapshotError
 
 KEY_BYTES = 32
 KEY_FOLDER = "WARMCELL_KEY_DIR"
@@ -36,7 +37,7 @@ def key() -> bytes:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise SnapshotError(f"The key file {path} cannot be read: {error.strerror}.") from error
+        raise _unreadable(error) from error
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         made = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
@@ -71,16 +72,30 @@ def sign(statement: bytes) -> str:
     return hmac.new(key(), statement, hashlib.sha256).hexdigest()
 
 
-def verify(statement: bytes, signature: str) -> None:
-    """Raise :class:`SnapshotError` unless ``signature`` is this user's for ``statement``."""
-    if not signature:
-        raise SnapshotError(
-            "This stored snapshot is not signed and is not loaded.",
-            hint="Deploy the pipeline again from its notebook.",
-        )
-    if not hmac.compare_digest(sign(statement), signature):
-        raise SnapshotError(
-            "This stored snapshot was written by somebody else, or changed since, and is not "
-            "loaded: restoring it would run its code.",
-            hint="Deploy the pipeline again from its notebook.",
-        )
+def signed(statement: bytes, signatures: Iterable[str]) -> bool:
+    """Whether one of ``signatures`` is this user's for ``statement``. Who has no key yet has signed
+    nothing. Raises :class:`SnapshotError` for a key that cannot be read."""
+    try:
+        mine = hmac.new(_read(key_file()), statement, hashlib.sha256).hexdigest().encode()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _unreadable(error) from error
+    # Compared as bytes: a foreign manifest may have anything for a signature.
+    return any(hmac.compare_digest(mine, one.encode("utf-8", "replace")) for one in signatures)
+
+
+def verify(statement: bytes, signatures: Collection[str]) -> None:
+    """Raise :class:`NotTrusted` unless one of ``signatures`` is this user's for ``statement``."""
+    if signed(statement, signatures):
+        return
+    what = "was signed by somebody else, or changed since," if signatures else "is not signed"
+    raise NotTrusted(
+        f"This stored snapshot {what} and is not loaded: restoring it would run its code.",
+        hint="`warmcell trust` lists what is foreign in a store and signs what you trust; or "
+        "deploy the pipeline again from its notebook.",
+    )
+
+
+def _unreadable(error: OSError) -> SnapshotError:
+    return SnapshotError(f"The key file {key_file()} cannot be read: {error.strerror}.")

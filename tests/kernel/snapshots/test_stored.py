@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ import msgspec
 import pytest
 
 from tests.kernel.shells import Notebook, notebook
-from warmcell.errors import SnapshotError
+from warmcell.errors import NotTrusted, SnapshotError
 from warmcell.snapshots import Capture, StoredForm, capture, restore, trust
+from warmcell.snapshots.parts import Blob, put
+from warmcell.snapshots.stored import endorse, trusted
 
 CELLS = (
     "import numpy as np\nW = np.arange(100_000.0)\nV = np.ones(50_000)",
@@ -119,8 +122,8 @@ def test_change_before_stored_is_said(nb: Notebook, blobs: Path) -> None:
 
 def test_unsigned_is_not_loaded(nb: Notebook, blobs: Path) -> None:
     """A manifest without a signature is refused before anything is unpickled."""
-    form = msgspec.structs.replace(take(nb).store(blobs), signature="")
-    with pytest.raises(SnapshotError, match="not signed"):
+    form = msgspec.structs.replace(take(nb).store(blobs), signatures=[])
+    with pytest.raises(NotTrusted, match="not signed"):
         restore(form, blobs)
 
 
@@ -130,34 +133,117 @@ def test_foreign_is_not_loaded(
     """What another user's key signed is refused."""
     form = take(nb).store(blobs)
     monkeypatch.setenv(trust.KEY_FOLDER, str(tmp_path / "other"))
-    with pytest.raises(SnapshotError, match="somebody else"):
+    with pytest.raises(NotTrusted, match="somebody else"):
         restore(form, blobs)
 
 
-@pytest.mark.parametrize("part", ["code", "references"])
+@pytest.mark.parametrize("part", ["code", "references", "sources"])
 def test_swapped_code_is_not_loaded(nb: Notebook, blobs: Path, part: str) -> None:
     """A manifest that points to other bytes than it was signed for is refused."""
-    from warmcell.snapshots.stored import put
-
     form = take(nb).store(blobs)
     evil = put(b"cos\nsystem\n(S'exit 1'\ntR.", blobs)
-    with pytest.raises(SnapshotError, match="somebody else"):
+    with pytest.raises(NotTrusted, match="somebody else"):
         restore(msgspec.structs.replace(form, **{part: evil}), blobs)
 
 
-@pytest.mark.parametrize("part", ["code", "references", "buffers"])
-@pytest.mark.parametrize("damage", ["missing", "short"])
+@pytest.mark.parametrize("part", ["code", "references", "sources", "buffers"])
+@pytest.mark.parametrize("damage", ["missing", "short", "flipped", "a pipe", "a link"])
 def test_damaged_blobs(nb: Notebook, blobs: Path, part: str, damage: str) -> None:
-    """A blob that is missing or cut off is named."""
-    form = take(nb).store(blobs)
+    """A blob that is missing, cut off, changed in one bit or no file is named; it is neither loaded
+    nor signed, and storing the same thing again repairs it."""
+    taken = take(nb)
+    form = taken.store(blobs)
     blob: Any = getattr(form, part)
     path = blobs / (blob[0] if part == "buffers" else blob).digest
-    if damage == "missing":
-        path.unlink()
+    data = path.read_bytes()
+    if damage == "short":
+        path.write_bytes(data[:-1])
+    elif damage == "flipped":
+        path.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
     else:
-        path.write_bytes(path.read_bytes()[:-1])
+        path.unlink()
+        if damage == "a pipe":
+            os.mkfifo(path)
+        elif damage == "a link":
+            (blobs / "elsewhere").write_bytes(data)
+            path.symlink_to("elsewhere")
     with pytest.raises(SnapshotError, match="missing or damaged"):
         restore(form, blobs)
+    with pytest.raises(SnapshotError, match="missing or damaged"):
+        endorse(form, blobs)
+    assert taken.store(blobs) == form
+    assert restore(form, blobs)["step"](2) == 2.5  # type: ignore[operator]
+
+
+def test_buffers_that_are_code_are_signed(nb: Notebook, blobs: Path) -> None:
+    """An array may be code to its owner: one that was swapped with another, however it is named, is
+    not what was signed."""
+    nb("import pickle\nclass Owner:\n    def __init__(self, a): self.a = a")
+    nb("V = Owner(np.frombuffer(pickle.dumps('mine' * 50_000), np.uint8))")
+    nb("def step(x): return pickle.loads(V.a.tobytes())[:x]")
+    form = take(nb).store(blobs)
+    assert len(form.buffers) == 1
+    evil = put(pickle.dumps("evil" * 50_000), blobs)
+    with pytest.raises(NotTrusted, match="changed since"):
+        restore(msgspec.structs.replace(form, buffers=[evil]), blobs)
+    (blobs / evil.digest).replace(blobs / form.buffers[0].digest)
+    assert evil.size == form.buffers[0].size
+    with pytest.raises(SnapshotError, match="missing or damaged"):
+        restore(form, blobs)
+
+
+def test_a_signature_covers_what_code_is_called(nb: Notebook, blobs: Path) -> None:
+    """The names under which code appears in tracebacks are signed, too."""
+    form = take(nb).store(blobs)
+    with pytest.raises(NotTrusted, match="changed since"):
+        restore(msgspec.structs.replace(form, files={**form.files, "a": "b"}), blobs)
+
+
+def test_a_file_that_others_write_is_not_mapped(nb: Notebook, blobs: Path) -> None:
+    """What is written to a blob after it was checked changes nothing that was restored from it."""
+    form = take(nb).store(blobs)
+    for buffer in form.buffers:
+        (blobs / buffer.digest).chmod(0o666)
+    restored = restore(form, blobs)
+    for buffer in form.buffers:
+        with (blobs / buffer.digest).open("r+b") as file:
+            file.write(b"\xff" * buffer.size)
+    assert [restored["step"](x) for x in (1, 99_999)] == [2.0, 99_999.0 + 1 / 99_999]  # type: ignore[operator]
+
+
+def test_trusting_adds_a_signature(
+    nb: Notebook, blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who trusts a foreign snapshot can load it, and so still can its author; saying so twice adds
+    nothing."""
+    form = take(nb).store(blobs)
+    monkeypatch.setenv(trust.KEY_FOLDER, str(tmp_path / "other"))
+    assert not trusted(form)
+    assert not (tmp_path / "other").exists()  # looking makes no key
+    both = endorse(form, blobs)
+    assert endorse(both, blobs) == both
+    assert len(both.signatures) == 2
+    assert restore(both, blobs)["step"](2) == 2.5  # type: ignore[operator]
+    monkeypatch.setenv(trust.KEY_FOLDER, str(tmp_path / "keys"))
+    assert trusted(both)
+    assert restore(both, blobs)["step"](2) == 2.5  # type: ignore[operator]
+
+
+def test_a_foreign_manifest_leads_nowhere_else(nb: Notebook, blobs: Path) -> None:
+    """A name that leaves the folder of blobs is not followed, even to be trusted."""
+    secret = blobs.parent / "secret"
+    secret.write_bytes(b"s")
+    form = msgspec.structs.replace(take(nb).store(blobs), sources=Blob("../secret", 1))
+    with pytest.raises(SnapshotError, match="missing or damaged"):
+        endorse(form, blobs)
+
+
+def test_another_versions_form_is_refused(nb: Notebook, blobs: Path) -> None:
+    """A manifest of another format is neither loaded nor signed."""
+    form = msgspec.structs.replace(take(nb).store(blobs), format=1)
+    for act in (restore, endorse):
+        with pytest.raises(SnapshotError, match="another version"):
+            act(form, blobs)
 
 
 def test_other_python_is_refused(nb: Notebook, blobs: Path) -> None:
