@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["Drift", "SnapshotDiff", "Snapshots"]
+__all__ = ["Drift", "SnapshotDiff", "Snapshots", "Table"]
 
 _MARKS = {"added": "+", "removed": "-", "changed": "~"}
 _LINES = 400  # of a cell's diff, in a notebook
@@ -98,7 +98,7 @@ def _coloured(line: str) -> str:
     return f'<span style="color:{colour}">{text}</span>' if colour else text
 
 
-class _Table:
+class Table:
     """Rows that show themselves as a table."""
 
     columns: Sequence[str] = ()
@@ -134,7 +134,7 @@ def _text(value: Any) -> str:
     return text if len(text) <= 120 else text[:119] + "…"
 
 
-class Drift(_Table):
+class Drift(Table):
     """How the names that a deployment holds stand to the notebook as it is now.
 
     ``names`` lists them, each with ``name``, ``by`` ("copy" or "reference"), ``type``, ``size`` in
@@ -174,7 +174,7 @@ class Drift(_Table):
         ]
 
 
-class Snapshots(_Table, Sequence[dict[str, Any]]):
+class Snapshots(Table, Sequence[dict[str, Any]]):
     """Snapshots of a pipeline, newest first: who deployed them, when, and from where."""
 
     columns = ("snapshot", "created", "by", "notebook", "note", "stored")
@@ -189,5 +189,11 @@ class Snapshots(_Table, Sequence[dict[str, Any]]):
         return self._found[index]
 
     def rows(self) -> list[list[Any]]:
-        fields = ("number", "created_at", "user", "notebook", "note", "stored")
-        return [[entry.get(field) for field in fields] for entry in self._found]
+        fields = ("number", "created_at", "user", "notebook", "note")
+        return [[*(entry.get(field) for field in fields), _stored(entry)] for entry in self._found]
+
+
+def _stored(entry: Mapping[str, Any]) -> str:
+    """How the stored form is, and whether it may be loaded."""
+    foreign = ", not trusted" if entry.get("trusted") is False else ""
+    return f"{entry.get('stored')}{foreign}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode
 
 from warmcell.errors import WarmcellError, error_from_problem
+from warmcell.releasing import WARM_SECONDS, Released
 from warmcell.remote.calling import CallOptions, Request, calling, change
 from warmcell.remote.handle import RunHandle, events_path
 from warmcell.remote.streaming import ACCEPT, AsyncEvents, Events
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Deployment"]
 
 
-class Deployment:
+class Deployment(Released):
     """A name and its URL, as the host described them when this was made or refreshed.
 
     Every call has a form for an event loop, with an ``a`` in front. Options of a call are set by
@@ -61,7 +62,8 @@ class Deployment:
 
     @property
     def status(self) -> str:
-        """ "serving", "restoring" (calls wait), "detached" (nothing holds the snapshot) or
+        """ "serving", "restoring" (calls wait), "resting" (the next call brings it back),
+        "detached" (nothing holds the snapshot) or
         "removed"."""
         return str(self._known("state"))
 
@@ -284,9 +286,23 @@ class Deployment:
         return self._described.get(field)
 
     def _take(
-        self, method: str, action: str = "", body: Any = None, *, path: str | None = None
+        self,
+        method: str,
+        action: str = "",
+        body: Any = None,
+        *,
+        path: str | None = None,
+        timeout: float = 30.0,
     ) -> None:
-        self._described |= self._transport.control(method, path or self._path + action, body) or {}
+        path = path or self._path + action
+        self._described |= self._transport.control(method, path, body, timeout=timeout) or {}
+
+    def _refreshed(self) -> Mapping[str, Any]:
+        return self.refresh()._described
+
+    def _release(self, action: str, body: Mapping[str, Any]) -> Self:
+        self._take("POST", action, dict(body), timeout=WARM_SECONDS)
+        return self
 
     def _calling(self, parameters: Mapping[str, Any], *, detached: bool = False) -> Request:
         return calling(self.name, self._options, parameters=parameters, detached=detached)

@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         _keys(menu.menu("keys", "API keys of a deployment"))
     _runs(top.menu("runs", "the history of runs"))
     _snapshots(top.menu("snapshots", "what was deployed, by whom, and as a notebook again"))
+    _trust(top)
     _servers(top)
     return parser
 
@@ -155,6 +156,7 @@ def _deployments(menu: _Menu) -> None:
         menu.add("rollback", "deployments", "rollback", "serve an earlier snapshot again")
     )
     rollback.add_argument("--to", type=int, metavar="N", help="number of the snapshot")
+    _releases(menu)
 
     diff = _named(
         menu.add("diff", "snapshots", "diff", "what changed since, or between two snapshots")
@@ -166,6 +168,29 @@ def _deployments(menu: _Menu) -> None:
     _named(menu.add("history", "snapshots", "history", "who deployed, took over, rolled back"))
 
 
+def _releases(menu: _Menu) -> None:
+    _named(menu.add("traffic", "releases", "traffic", "how calls are shared among snapshots"))
+    split = _named(menu.add("split", "releases", "split", "share the calls among snapshots"))
+    split.add_argument("shares", nargs="+", metavar="N=SHARE", help="such as 3=0.9 4=0.1")
+    split.add_argument("--by", metavar="PATH",
+                       help="parameter that keeps a caller with one snapshot")  # fmt: skip
+    split.add_argument("--max-error-rate", type=float, metavar="SHARE",
+                       help="abort once more of the newest calls fail, such as 0.05")  # fmt: skip
+    split.add_argument("--max-p95", type=_seconds, metavar="S",
+                       help="abort once the p95 is above so many seconds")  # fmt: skip
+    split.add_argument("--min-runs", type=int, metavar="N",
+                       help="calls before anything is aborted (20)")  # fmt: skip
+    shadow = _named(menu.add("shadow", "releases", "shadow",
+                             "have a snapshot execute calls too, unseen"))  # fmt: skip
+    shadow.add_argument("snapshot", type=int, metavar="N", help="number of the snapshot")
+    shadow.add_argument("--fraction", type=float, default=1.0, metavar="SHARE",
+                        help="share of the calls (1.0); 0 ends it")  # fmt: skip
+    promote = _named(menu.add("promote", "releases", "promote", "have a newcomer answer all calls"))
+    promote.add_argument("snapshot", nargs="?", type=int, metavar="N",
+                         help="the only newcomer by default")  # fmt: skip
+    _named(menu.add("abort", "releases", "abort", "have the served snapshot answer all calls"))
+
+
 def _snapshots(menu: _Menu) -> None:
     listing = menu.add("list", "snapshots", "listing", "snapshots, the newest first")
     listing.add_argument("--pipeline", metavar="NAME", help="only snapshots of this pipeline")
@@ -173,6 +198,12 @@ def _snapshots(menu: _Menu) -> None:
     opened.add_argument("snapshot", metavar="NAME@N", help="such as churn@3")
     opened.add_argument("file", nargs="?", metavar="FILE", help="NAME@N.ipynb by default")
     opened.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+
+
+def _trust(top: _Menu) -> None:
+    trust = top.add("trust", "trust", "trust", "list what somebody else signed, or let it run here")
+    trust.add_argument("snapshots", nargs="*", metavar="NAME@N", help="what to trust, as churn@3")
+    trust.add_argument("--all", action="store_true", help="trust every snapshot of the store")
 
 
 def _keys(menu: _Menu) -> None:
