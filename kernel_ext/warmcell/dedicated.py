@@ -119,6 +119,8 @@ def leave_when_empty() -> None:
             here.control("DELETE", "api/v1/kernels/own", link=connection)
 
     here.serving.emptied = leave
+    if not here.serving.holds():  # it deployed to kernels of their own
+        leave()
 
 
 def run(

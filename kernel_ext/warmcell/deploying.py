@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["deploy", "initialise", "name_for", "surround"]
 
+ISOLATED_SECONDS = 660.0  # a little more than a kernel may take to start and to initialise
+
 log = logging.getLogger("warmcell.deploying")
 
 
@@ -90,7 +92,8 @@ def deploy(
     live = cast("Pipeline", taken.live["pipeline"])
     parameters = parameter_model(live.function, live.name, where=pipeline.source.place)
     around = surround(pipeline, taken.live) if captured else None
-    state = initialise(live, around)
+    isolated = bool(wanted.isolated or wanted.replicas)
+    state = None if isolated else initialise(live, around)
     binding = Binding(
         f"{name}:{new_id()}",
         live,
@@ -100,9 +103,7 @@ def deploy(
         recipe=Recipe(pipeline, settings, options, copy, capture),
         taken=taken,
     )
-    output.install()
     here = kernel()
-    here.serving.add(binding)
     body = wire.Deploy(
         name=name,
         pipeline=pipeline.name,
@@ -122,16 +123,49 @@ def deploy(
         site=site,
         note=note,
     )
+    if isolated:
+        deployed = _announce_isolated(binding, body, taken)
+    else:
+        deployed = _announce(binding, body, taken)
+    here.say_where()
+    return Deployment(deployed)
+
+
+def _announce(binding: Binding, body: wire.Deploy, taken: Capture) -> dict[str, Any]:
+    """Serve from this kernel."""
+    here = kernel()
+    output.install()
+    here.serving.add(binding)
     try:
         deployed = here.announce(body)
     except BaseException:
         here.serving.drop(binding.key)
         raise
-    here.say_where()
     binding.snapshot = deployed["snapshot"]
     if deployed.get("stored") in (None, "pending"):
         _store_behind(taken, body, deployed["snapshot"])
-    return Deployment(deployed)
+    return deployed
+
+
+def _announce_isolated(binding: Binding, body: wire.Deploy, taken: Capture) -> dict[str, Any]:
+    """Have the host serve from kernels of its own: for that, the snapshot is stored first."""
+    here = kernel()
+    form = taken.store(Path(here.link().status.blobs))
+    if not form.restorable:
+        raise DeployError(
+            f"'{body.pipeline}' cannot be served from a kernel of its own: "
+            f"{form.status.removeprefix('refused: ')}",
+            hint="Make in on_init what cannot be stored, or deploy without `isolated` and "
+            f"`replicas`. {_UNCHANGED}",
+        )
+    body.stored, body.manifest = form.status, _raw(form)
+    body.environment = _raw({**environment(), "cwd": _folder()})
+    deployed: dict[str, Any] = here.control(
+        "POST", "api/v1/deployments", body, timeout=ISOLATED_SECONDS
+    )
+    binding.snapshot = deployed["snapshot"]
+    here.keep(body.name, binding)
+    return deployed
 
 
 def name_for(pipeline: Pipeline, name: str | None) -> str:

@@ -45,6 +45,7 @@ class Kernel:
         self._notice: str | None = None
         self._said: str | None = None
         self._announced: dict[str, wire.Deploy] = {}
+        self._elsewhere: dict[str, Binding] = {}  # deployed from here, served from other kernels
         self._lock = threading.RLock()
         self._link: Connection | None = None
         self._embedded: Any = None
@@ -126,6 +127,7 @@ class Kernel:
             link.close()
         self.serving.close()
         self._announced.clear()
+        self._elsewhere.clear()
         if embedded is not None:
             embedded.close()
 
@@ -177,6 +179,7 @@ class Kernel:
         """Have the host serve a binding of this kernel; returns the deployment as JSON."""
         deployed: dict[str, Any] = self.control("POST", "api/v1/deployments", body)
         self._announced[body.name] = body
+        self._elsewhere.pop(body.name, None)
         self.link().follow_holdings()
         return deployed
 
@@ -192,11 +195,20 @@ class Kernel:
             link.ask(lambda n, d=data: wire.Request(n, "POST", "api/v1/deployments", d), 30.0)  # type: ignore[misc]
 
     def served(self) -> list[str]:
-        """Names of the deployments that this kernel serves."""
-        return [name for name, body in list(self._announced.items()) if body.key in self.serving]
+        """Names of the deployments that this kernel serves, or that were deployed from here to
+        kernels of their own."""
+        own = [name for name, body in list(self._announced.items()) if body.key in self.serving]
+        return own + list(self._elsewhere)
+
+    def keep(self, name: str, binding: Binding) -> None:
+        """Remember what was deployed from here to a kernel of its own."""
+        self._announced.pop(name, None)  # the host says when to forget what was served from here
+        self._elsewhere[name] = binding
 
     def binding(self, name: str) -> Binding | None:
-        """What this kernel deployed last under ``name``, while it holds that."""
+        """What this kernel deployed last under ``name``, while it holds or remembers that."""
+        if (kept := self._elsewhere.get(name)) is not None:
+            return kept
         body = self._announced.get(name)
         return self.serving.find(body.key) if body is not None else None
 

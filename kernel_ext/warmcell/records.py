@@ -126,8 +126,8 @@ class SnapshotRecord(msgspec.Struct, omit_defaults=True):
 
 
 class DeploymentRecord(msgspec.Struct, omit_defaults=True):
-    """A name, and the snapshot that it serves. ``state``: serving | restoring | detached |
-    removed."""
+    """A name, and the snapshot that it serves. ``state``: serving | restoring | resting |
+    detached | removed."""
 
     name: str
     pipeline: str
@@ -140,6 +140,7 @@ class DeploymentRecord(msgspec.Struct, omit_defaults=True):
     notebook: str | None = None
     user: str | None = None
     traffic: msgspec.Raw | None = None  # how calls are shared between snapshots, unless all to one
+    endpoints: msgspec.Raw | None = None  # its custom endpoints, known before they are restored
 
 
 class DeliveryRecord(msgspec.Struct, omit_defaults=True):

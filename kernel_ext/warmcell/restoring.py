@@ -31,15 +31,15 @@ def restore(
     *,
     settings: Mapping[str, Any],
     notebook: str | None = None,
-    standby: bool = False,
+    ticket: int,
 ) -> str:
-    """Load snapshot ``number`` of ``pipeline``, run its ``on_init`` and serve it as ``name``, or
-    hold it ready as a ``standby``. This kernel ends when it holds nothing any more.
+    """Load snapshot ``number`` of ``pipeline``, run its ``on_init`` and hold it for ``name``.
+    ``ticket`` says whose request that answers. This kernel ends when it holds nothing any more.
 
     Raises:
         SnapshotError: it is not stored, not signed by this user, or cannot be loaded here.
         DeployError: ``on_init`` raised.
-        Conflict: it is not wanted any more.
+        Conflict: nobody waits for it any more.
     """
     from warmcell.snapshots import StoredForm
     from warmcell.snapshots import restore as load
@@ -77,7 +77,7 @@ def restore(
         site=settings.get("site"),
         note=row.get("note"),
         restored=number,
-        standby=standby,
+        ticket=ticket,
     )
     try:
         here.announce(body)

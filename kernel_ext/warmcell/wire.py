@@ -300,6 +300,7 @@ class Deploy(msgspec.Struct, omit_defaults=True):
     restored: int | None = None  # the snapshot that a dedicated kernel restored
     ticket: int | None = None  # whose request to restore it this answers
     note: str | None = None  # what the author says of this snapshot
+    traffic: float | None = None  # the share of the calls that it gets beside what is served
     manifest: msgspec.Raw = msgspec.Raw(b"null")  # with ``isolated``: it is stored already
     environment: msgspec.Raw = msgspec.Raw(b"null")
 

@@ -104,6 +104,8 @@ class Waiting:
     run_limit: int
     future: asyncio.Future[CallResult]
     pending: Pending | None = None
+    snapshot: int | None = None  # the one to run on, where that is not what is served
+    shadow: bool = False  # nobody waits for it, and its answer is only compared
     again: bool = False  # its worker went away, and it is sent once more
 
 

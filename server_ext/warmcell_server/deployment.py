@@ -22,6 +22,7 @@ from warmcell_server.workers import Binding
 
 if TYPE_CHECKING:
     from warmcell_server.restoration import Restoration
+    from warmcell_server.traffic import Traffic
 
 __all__ = ["Deployment"]
 
@@ -51,12 +52,16 @@ class Deployment:
     notebook: str | None = None
     user: str | None = None
     stored: str = "pending"
+    trusted: bool | None = None  # whether this user signed what is stored, where that was looked at
     note: str | None = None
     has_secrets: bool = False
     binding: Binding | None = None
     spare: Binding | None = None  # a standby, in a kernel of its own
     restoration: Restoration | None = None  # while it is on its way back
     served_again: asyncio.Event = field(default_factory=asyncio.Event)  # or given up
+    resting: bool = False  # nothing holds it until the next call
+    traffic: Traffic | None = None  # how calls are shared between snapshots, unless all to one
+    replica_reason: str = ""  # why a kernel of its own is missing
     failures: int = 0  # dedicated kernels that died one after the other, soon after they began
     reason: str = ""
     warm: list[Binding] = field(default_factory=list)
@@ -78,12 +83,49 @@ class Deployment:
     def state(self) -> str:
         if self.binding is not None:
             return "serving"
-        return "restoring" if self.restoring else "detached"
+        if self.restoring:
+            return "restoring"
+        return "resting" if self.resting else "detached"
 
     @property
     def restoring(self) -> bool:
         """Whether nothing serves it now, and something will soon."""
         return self.binding is None and self.restoration is not None
+
+    def holders(self, snapshot: int | None = None) -> list[Binding]:
+        """The bindings that can take calls of a snapshot, of the served one by default."""
+        holds = self.pipeline, self.snapshot if snapshot is None else snapshot
+        return [one for one in self.warm if one.alive and one.holds == holds]
+
+    @property
+    def shared(self) -> tuple[int, ...]:
+        """The other snapshots that have a share of the traffic."""
+        if self.traffic is None:
+            return ()
+        return tuple(n for n in self.traffic.snapshots if n != self.snapshot)
+
+    def route(self, snapshot: int | None) -> Binding | None:
+        """What a call is sent to: the least loaded binding of that snapshot, or of the served one
+        where none is named."""
+        if snapshot is None and len(self.warm) == 1:
+            return self.binding
+        found = self.holders(snapshot)
+        if len(found) < 2:
+            return found[0] if found else (self.binding if snapshot is None else None)
+        return min(found, key=lambda one: one.in_flight)
+
+    @property
+    def places(self) -> int:
+        """How many calls may run at once: as many as its limits say, in each replica."""
+        if self.served.own_kernels < 2:
+            return self.limits.concurrency
+        return self.limits.concurrency * max(1, len(self.holders()))
+
+    @property
+    def expires_at(self) -> int | None:
+        """When it ends, in microseconds; None if it does not by itself."""
+        seconds = self.served.expires_in
+        return None if seconds is None else self.updated_at + int(seconds * 1_000_000)
 
     @property
     def served_by(self) -> str | None:
@@ -170,6 +212,8 @@ class Deployment:
             settings=msgspec.Raw(msgspec.json.encode(self.settings)),
             notebook=self.notebook,
             user=self.user,
+            traffic=None if self.traffic is None else self.traffic.stored(),
+            endpoints=msgspec.Raw(msgspec.json.encode(self.endpoints)) if self.endpoints else None,
         )
 
     def describe(self, url: str) -> dict[str, Any]:
@@ -197,9 +241,14 @@ class Deployment:
             "held": self.held,
             "settings": self.settings,
             "warm": sorted({binding.snapshot for binding in self.warm}),
+            "replicas": [binding.describe() for binding in self.holders()],
+            "replicas_wanted": self.served.own_kernels,
+            "replica_reason": self.replica_reason or None,
+            "traffic": None if self.traffic is None else self.traffic.describe(),
             "worker": self.binding.worker.label() if self.binding else None,
             "served_by": self.served_by,
             "standby": self.standby,
+            "expires_at": rfc3339(self.expires_at) if self.expires_at is not None else None,
             "worker_pid": self.binding.worker.pid if self.binding else None,
             "lag": vitals.lag if vitals else None,
             "rss": vitals.rss if vitals else None,
@@ -208,6 +257,7 @@ class Deployment:
             "notebook": self.notebook,
             "user": self.user,
             "stored": self.stored,
+            "trusted": self.trusted,
             "note": self.note,
             "input_schema": self.input_schema,
             "output_schema": self.output_schema,

@@ -15,8 +15,6 @@ import msgspec
 
 from warmcell import wire
 from warmcell.errors import (
-    Conflict,
-    DeployError,
     InvalidName,
     NameTaken,
     NotFound,
@@ -29,6 +27,7 @@ from warmcell_server.limits import limits_of
 from warmcell_server.restoration import STABLE_SECONDS
 from warmcell_server.settings import settings_of
 from warmcell_server.store.tables import check_owner
+from warmcell_server.traffic import Traffic
 from warmcell_server.workers import Binding, Worker
 
 if TYPE_CHECKING:
@@ -122,6 +121,7 @@ class Deployments:
                 steps=[part["name"] for part in _parts(snapshot) if part.get("kind") == "step"],
                 notes=snapshot.get("notes") or [],
                 held=_raw(snapshot.get("held") or []),
+                endpoints=_endpoints(row.get("endpoints")),
                 site=settings.get("site"),
                 has_secrets=_has_secrets(_raw(snapshot.get("input_schema") or {})),
                 notebook=row.get("notebook"),
@@ -130,6 +130,10 @@ class Deployments:
                 note=snapshot.get("note"),
                 reason="No kernel holds it since its server ended. Deploy it again from its "
                 "notebook.",
+                resting=row["state"] == "resting",
+                traffic=Traffic.load(name, row["snapshot"], row["traffic"])
+                if row.get("traffic")
+                else None,
             )
         return [gone for name, gone in before.items() if name not in self._by_name]
 
@@ -197,18 +201,9 @@ class Deployments:
             user=user,
         )
 
-    def switch(
-        self,
-        body: wire.Deploy,
-        record: DeploymentRecord,
-        worker: Worker,
-        *,
-        dedicated: bool = False,
-    ) -> Deployment:
-        """Point the name at the worker's binding. Calls in flight end where they began."""
-        if worker.gone:
-            raise DeployError("The kernel went away while it deployed.")
-        binding = Binding(body.key, record.snapshot, worker, body, dedicated=dedicated)
+    def serve(self, binding: Binding, record: DeploymentRecord) -> Deployment:
+        """Point the name at a binding that was deployed. Calls in flight end where they began."""
+        body = binding.body
         self._elsewhere.pop(body.name, None)
         deployment = self._by_name.get(body.name)
         if deployment is None:
@@ -223,18 +218,44 @@ class Deployments:
                 updated_at=record.updated_at,
             )
         deployment.user = record.user
+        deployment.traffic = None
         self.adopt(deployment, binding)
+        deployment.updated_at = now()
         return deployment
 
     def adopt(self, deployment: Deployment, binding: Binding) -> None:
         """Serve a deployment from a binding that is new to it."""
         self._serve(deployment, binding)
-        replaced = [old for old in deployment.warm if old.snapshot == binding.snapshot]
+        replaced = [old for old in deployment.warm if old.holds == binding.holds]
         deployment.warm = [old for old in deployment.warm if old not in replaced] + [binding]
-        while len(deployment.warm) > KEPT_WARM:
-            replaced.append(deployment.warm.pop(0))
         for old in replaced:
             self.retire(old)
+        self.trim(deployment)
+
+    def attach(self, deployment: Deployment, binding: Binding) -> None:
+        """Hold one more binding for a deployment: a replica, or another snapshot."""
+        deployment.warm.append(binding)
+
+    def detach(self, deployment: Deployment, binding: Binding) -> None:
+        """Hold a binding no longer; its calls in flight end first. Where it was the one that leads,
+        another of its snapshot does so from now on."""
+        deployment.warm = [one for one in deployment.warm if one is not binding]
+        self.retire(binding)
+        if deployment.binding is binding:
+            deployment.binding = next(iter(deployment.holders()), None)
+
+    def trim(self, deployment: Deployment) -> None:
+        """Hold no more of what is not served than the last few snapshots, so that a rollback is
+        immediate; of those in kernels of their own only the last, in one kernel."""
+        served = {(deployment.pipeline, n) for n in (deployment.snapshot, *deployment.shared)}
+        earlier = [one for one in reversed(deployment.warm) if one.holds not in served]
+        kept = list(dict.fromkeys(one.holds for one in earlier))[: KEPT_WARM - 1]
+        seen: set[tuple[str, int]] = set()
+        for one in earlier:
+            last = one.holds == kept[0] and one.holds not in seen
+            seen.add(one.holds)
+            if one.holds not in kept or (one.dedicated and not last):
+                self.detach(deployment, one)
 
     def _serve(self, deployment: Deployment, binding: Binding) -> None:
         body = binding.body
@@ -255,31 +276,30 @@ class Deployments:
         deployment.notebook = body.notebook
         deployment.stored = body.stored
         deployment.note = body.note
-        if body.restored is None:
-            deployment.updated_at = now()
         deployment.reason = ""
+        deployment.resting = False
         deployment.binding = binding
         deployment.restoration = None
         deployment.served_again.set()
 
-    def rollback(self, name: str, to: int | None) -> Deployment:
-        """Serve an earlier snapshot that is still warm; the one before the current by default."""
-        deployment = self.get(name)
-        earlier = [old for old in deployment.warm if old is not deployment.binding]
+    def earlier(self, deployment: Deployment, to: int | None) -> Binding | None:
+        """What a rollback serves, if that is warm: snapshot ``to``, by default the one that was
+        deployed before the served one."""
         if to is not None:
-            earlier = [old for old in earlier if old.snapshot == to]
-        if to is not None and to == deployment.snapshot and deployment.ready:
-            return deployment
-        if not earlier:
-            warm = ", ".join(str(old.snapshot) for old in deployment.warm) or "none"
-            raise Conflict(
-                f"Deployment '{name}' holds no other warm snapshot"
-                + (f" numbered {to}." if to is not None else "."),
-                hint=f"Warm snapshots: {warm}. Deploy an older one again from its notebook.",
-            )
-        binding = earlier[-1]
+            return next(iter(deployment.holders(to)), None)
+        before = [one.holds for one in deployment.warm]
+        served = deployment.pipeline, deployment.snapshot
+        end = before.index(served) if served in before else None
+        found = [one for one in deployment.warm[:end] if one.alive]
+        return found[-1] if found else None
+
+    def roll(self, deployment: Deployment, binding: Binding) -> None:
+        """Serve a deployment from a binding that it holds already. Calls in flight end where they
+        began."""
+        deployment.traffic = None
         self._serve(deployment, binding)
-        return deployment
+        deployment.updated_at = now()
+        self.trim(deployment)
 
     def remove(self, name: str) -> Deployment:
         """Forget the name: calls to it answer 404 from here on. To be followed by
@@ -318,19 +338,29 @@ class Deployments:
         if binding.retired and binding.in_flight == 0:
             binding.worker.send(wire.Drop(binding.key))
 
-    def detached(self, worker: Worker, reason: str) -> list[Deployment]:
-        """A worker is gone: return the deployments that nothing serves any more."""
-        orphans = []
+    def detached(
+        self, worker: Worker, reason: str
+    ) -> tuple[list[Deployment], list[tuple[Deployment, Binding]]]:
+        """A worker is gone: return the deployments that nothing serves any more, and what others
+        lost of it."""
+        orphans, lost = [], []
         for deployment in self._by_name.values():
-            deployment.warm = [old for old in deployment.warm if old.worker is not worker]
+            gone = [one for one in deployment.warm if one.worker is worker]
+            if not gone:
+                continue
+            deployment.warm = [one for one in deployment.warm if one.worker is not worker]
             binding = deployment.binding
             if binding is not None and binding.worker is worker:
-                soon = time.monotonic() - binding.since < STABLE_SECONDS
-                deployment.failures = deployment.failures + 1 if binding.dedicated and soon else 0
-                deployment.binding = None
-                deployment.reason = f"{reason}. Deploy it again from its notebook."
-                orphans.append(deployment)
-        return orphans
+                deployment.binding = next(iter(deployment.holders()), None)
+                if deployment.binding is None:
+                    soon = time.monotonic() - binding.since < STABLE_SECONDS
+                    again = binding.dedicated and soon
+                    deployment.failures = deployment.failures + 1 if again else 0
+                    deployment.reason = f"{reason}. Deploy it again from its notebook."
+                    orphans.append(deployment)
+                    continue
+            lost += [(deployment, one) for one in gone]
+        return orphans, lost
 
 
 def check_name(name: str) -> None:
@@ -344,6 +374,10 @@ def check_name(name: str) -> None:
             f"'{name}' is no deployment name.",
             hint="Use 1 to 63 of a-z, 0-9, '_' and '-', the first a letter or a digit.",
         )
+
+
+def _endpoints(row: object) -> list[wire.EndpointSpec]:
+    return msgspec.json.decode(msgspec.json.encode(row or []), type=list[wire.EndpointSpec])
 
 
 def _has_secrets(input_schema: msgspec.Raw) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from warmcell import wire
@@ -34,8 +34,9 @@ from warmcell_server.deployments import Deployments
 from warmcell_server.events import Events
 from warmcell_server.places import Places
 from warmcell_server.results import error_event, terminal_event
+from warmcell_server.shadowing import Shadowing
 from warmcell_server.store import Store
-from warmcell_server.workers import Worker
+from warmcell_server.workers import Binding, Worker
 
 if TYPE_CHECKING:
     from warmcell_server.webhooks.deliveries import Webhooks
@@ -72,9 +73,12 @@ class Dispatcher:
         self._pending: dict[int, Pending] = {}
         self._leaving: list[Deployment] = []  # undeployed, with calls that still wait
         self._places = Places(self._all)
+        self._shadowing = Shadowing()
         self._last_call = 0
         self._draining = False
         self._sweeper: asyncio.Task[None] | None = None
+        self.wake: Callable[[Deployment], None] | None = None  # brings back what rests
+        self.aborted: Callable[[Deployment, str], None] | None = None  # a newcomer lost its share
 
     def start(self) -> None:
         """Begin to watch deadlines."""
@@ -130,6 +134,9 @@ class Dispatcher:
             0 if run is None else int(run * 1_000_000),
             asyncio.get_running_loop().create_future(),
         )
+        call.snapshot = wanted.snapshot
+        if deployment.traffic is not None and call.snapshot is None:
+            call.snapshot = deployment.traffic.choose(call.run_id, parameters)
         if wanted.callback_url is not None:
             self._webhooks.expect(
                 run_id=call.run_id, deployment=deployment.name, url=wanted.callback_url
@@ -156,6 +163,8 @@ class Dispatcher:
         deployment = self._deployments.get(name)
         if self._draining:
             raise Unavailable("The server is shutting down.", retry_after=5)
+        if deployment.resting and self.wake is not None:
+            self.wake(deployment)
         if deployment.binding is None and not self._comes_back(deployment, wanted):
             deployment.measures.refused["no_worker"] += 1
             raise deployment.unavailable
@@ -174,21 +183,40 @@ class Dispatcher:
         return soon or wanted.detached
 
     def _send(self, call: Waiting, moment: int) -> None:
-        deployment, binding = call.deployment, call.deployment.binding
-        assert binding is not None
+        deployment, binding = call.deployment, self._route(call)
+        if binding is None:
+            self._turn_away(call)
+            return
         self._last_call = number = self._last_call + 1
         deadline = call.deadline
         if call.run_limit and not (deadline and deadline < moment + call.run_limit):
             deadline = moment + call.run_limit
         pending = Pending(number, call, deployment, binding, moment, deadline)
-        call.pending = self._pending[number] = deployment.running[number] = pending
-        self._places.taken(pending)
+        call.pending = self._pending[number] = pending
+        if not call.shadow:
+            deployment.running[number] = pending
+            self._places.taken(pending)
         binding.in_flight += 1
+        binding.calls += 1
         wanted = call.wanted
         tracing.queued(wanted.traceparent, deployment.name, call.created_at, moment)
         if wanted.stream or wanted.detached:
             self._hub.state(call.run_id, "running")
         binding.worker.send(invoke_message(pending))
+        if deployment.traffic is not None and not call.shadow and call.wanted.snapshot is None:
+            for shadow in self._shadowing.begin(call, moment):
+                self._calls[shadow.run_id] = shadow
+                self._send(shadow, moment)
+
+    @staticmethod
+    def _route(call: Waiting) -> Binding | None:
+        """What executes a call: the least loaded of what holds its snapshot. A share of the traffic
+        that nothing holds any more goes to what is served."""
+        found = call.deployment.route(call.snapshot)
+        if found is None and call.wanted.snapshot is None:
+            call.snapshot = None
+            found = call.deployment.route(None)
+        return found
 
     def _send_waiting(self, deployment: Deployment) -> None:
         """Send what waits for ``deployment`` or for its pool, as far as there is room."""
@@ -223,7 +251,10 @@ class Dispatcher:
         started_at = answer.started_at or pending.sent_at
         queued = max(0, pending.sent_at - call.created_at)
         seconds = (finished_at - started_at) / 1_000_000
-        deployment.ended(answer.status, finished_at, seconds, queued / 1_000_000, answer.steps)
+        if not call.shadow:
+            deployment.ended(answer.status, finished_at, seconds, queued / 1_000_000, answer.steps)
+        if deployment.traffic is not None:
+            self._judge(pending, answer, seconds)
         refused: StoreError | None = None
         if pending.shown or call.wanted.kept or deployment.limits.keeps(answer.status):
             refused = self._records.ended(pending, answer, started_at, finished_at)
@@ -253,6 +284,16 @@ class Dispatcher:
             self._send_waiting(deployment)
         if self._leaving:
             self._let_go()
+
+    def _judge(self, pending: Pending, answer: wire.Answer, seconds: float) -> None:
+        """Tell the policy of the traffic how a call went."""
+        call, deployment = pending.call, pending.deployment
+        self._shadowing.ended(call, answer.status, answer.outputs)
+        if call.shadow or call.wanted.snapshot is not None or deployment.traffic is None:
+            return
+        cause = deployment.traffic.ended(pending.binding.snapshot, answer.status, seconds)
+        if cause is not None and self.aborted is not None:
+            self.aborted(deployment, cause)
 
     def _end_waiting(self, call: Waiting, status: Status, error: ErrorInfo) -> None:
         """End a call that never reached a worker and is in no queue any more."""
@@ -388,7 +429,8 @@ class Dispatcher:
             deployment.served.idempotent
             and (deployment.restoring or deployment.ready)
             and deployment not in self._leaving
-            and not (call.again or call.wanted.stream or call.future.done() or self._draining)
+            and not (call.again or call.shadow or call.wanted.stream)
+            and not (call.future.done() or self._draining)
         )
 
     def _repeat(self, pending: Pending) -> None:
@@ -416,6 +458,9 @@ class Dispatcher:
     def _turn_away(self, call: Waiting) -> None:
         """Tell a caller, who is in no queue any more, that there is no worker."""
         self._calls.pop(call.run_id, None)
+        if call.shadow:
+            self._shadowing.ended(call, "lost", None)
+            return
         error = call.deployment.unavailable
         if call.wanted.kept or (call.again and call.deployment.limits.keeps("lost")):
             self._records.unserved(call, "lost", ErrorInfo("RunLost", str(error)))

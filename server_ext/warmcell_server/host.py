@@ -25,8 +25,10 @@ from warmcell_server.idempotency import LIFETIME, Idempotency
 from warmcell_server.keys.keyring import Keys
 from warmcell_server.link import LinkServer
 from warmcell_server.questions import Questions
+from warmcell_server.releases import Releases
 from warmcell_server.restoring import Restoring
 from warmcell_server.store import Store
+from warmcell_server.trusting import Trusting
 from warmcell_server.uploads import Uploads
 from warmcell_server.webhooks.deliveries import Webhooks
 from warmcell_server.workers import Worker
@@ -70,10 +72,12 @@ class Host:
         self.link: LinkServer
         self.housekeeping: Housekeeping
         self.restoring: Restoring
+        self.releases: Releases
         self.keys = Keys(home)
         self.hub = Events()
         self.idempotency = Idempotency()
         self.questions = Questions()
+        self.trusting = Trusting(self)
         self.webhooks: Webhooks
         self.uploads = Uploads(home, self.host_id)
         self._keep = keep or Keep()
@@ -107,6 +111,9 @@ class Host:
         self.dashboards = Dashboards(Path(self.store.blobs))
         self.api = Api(self)
         self.restoring = Restoring(self)
+        self.releases = Releases(self)
+        self.dispatcher.aborted = self.releases.aborted
+        self.dispatcher.wake = self.endpoints.wake = self.restoring.lifetimes.wake
         await self.refresh()
         since = now() - LIFETIME
         keys = await asyncio.wrap_future(self.store.idempotency_keys(since))
@@ -124,6 +131,7 @@ class Host:
         self.keys.start()
         self.housekeeping = Housekeeping(self.store, self._keep)
         self.housekeeping.start()
+        self.restoring.start()
         self._running = True
         return connection_file
 
@@ -134,6 +142,7 @@ class Host:
         known = {f"{s['pipeline']}@{s['number']}": s for s in snapshots}
         for gone in self.deployments.load(rows, known):
             self.dispatcher.removed(gone)
+        await self.trusting.judge(snapshots)
 
     async def close(self) -> None:
         """Drain, end the link and close the store. Harmless when repeated."""
@@ -207,8 +216,8 @@ class Host:
         log.info("%s.", cause)
         if not self._running:
             return
-        orphans = self.deployments.detached(worker, cause)
-        self.restoring.lost(worker, orphans, cause)
+        orphans, held = self.deployments.detached(worker, cause)
+        self.restoring.lost(worker, orphans, held, cause)
         self.dispatcher.lost(worker, cause)
         if self.kernels is not None and worker.kernel_id in self.kernels:
             self.kernels.leave(worker.kernel_id)
@@ -217,7 +226,7 @@ class Host:
         for deployment in orphans:
             if deployment.ready:
                 self.dispatcher.switched(deployment)
-            elif not deployment.restoring:
+            elif not (deployment.restoring or deployment.resting):
                 self.dispatcher.orphaned(deployment)
             try:
                 self.store.append(DeploymentEntry(deployment.record(self.host_id)))

@@ -166,7 +166,7 @@ class Invocation:
     def _middleware(self) -> bool:
         deployment = self._host.deployments.get(self._name)
         if deployment.binding is None:
-            return deployment.restoring  # it may have some
+            return deployment.restoring or deployment.resting  # it may have some
         return deployment.binding.body.middleware
 
     def _made(self, wanted: Wanted) -> str | None:

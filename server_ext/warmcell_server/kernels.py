@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from jupyter_server._tz import utcnow
 from jupyter_server.utils import ensure_async
 
 from warmcell.errors import NotFound, UsageError
@@ -83,6 +84,14 @@ class DedicatedKernels:
             return str(self._manager.get_kernel(kernel_id).kernel_name)
         return str(self._manager.default_kernel_name)
 
+    def outlived(self, kernel_id: str) -> bool:
+        """Whether a kernel was idle for as long as Jupyter keeps idle kernels."""
+        longest = getattr(self._manager, "cull_idle_timeout", 0)
+        if not longest or longest <= 0 or kernel_id not in self._manager:
+            return False
+        idle = utcnow() - self._manager.get_kernel(kernel_id).last_activity
+        return bool(idle.total_seconds() >= longest)
+
     def leave(self, kernel_id: str) -> None:
         """A dedicated kernel says that it serves nothing any more. Raises NotFound for another."""
         if kernel_id not in self._labels:
@@ -143,7 +152,7 @@ class DedicatedKernels:
         if hasattr(manager, "stop_restarter"):
             manager.stop_restarter()  # a new process would not have the pipeline
         client = manager.client()
-        client.start_channels()
+        client.start_channels(hb=False)  # its thread may hang, and who stops it waits for it
         try:
             cells = Cells(job, manager, client, deadline)
             await cells.ready()

@@ -43,7 +43,7 @@ class Places:
     def _free(self, deployment: Deployment) -> int:
         """How many more calls of it its limits let run now."""
         limits = deployment.limits
-        free = limits.concurrency - len(deployment.running)
+        free = deployment.places - len(deployment.running)
         if limits.pool is not None:
             free = min(free, self._size(limits.pool) - len(self._pools.get(limits.pool, ())))
         return free
@@ -94,8 +94,8 @@ class Places:
         """How many calls of it may run at once at most."""
         limits = deployment.limits
         if limits.pool is None:
-            return limits.concurrency
-        return min(limits.concurrency, self._size(limits.pool))
+            return deployment.places
+        return min(deployment.places, self._size(limits.pool))
 
     def _size(self, pool: str) -> int:
         sizes = [d.limits.pool_size for d in self._deployments() if d.limits.pool == pool]

@@ -10,12 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
-from warmcell import wire
 from warmcell.errors import (
     Conflict,
     NameTaken,
@@ -27,24 +24,21 @@ from warmcell.errors import (
 )
 from warmcell.records import DeploymentEntry
 from warmcell_server.deployment import Deployment
-from warmcell_server.kernelcells import Job
+from warmcell_server.holding import Held, Holding
+from warmcell_server.lifetimes import Lifetimes
+from warmcell_server.replicas import Replicas
 from warmcell_server.restoration import Restoration
-from warmcell_server.spares import Spares
 from warmcell_server.workers import Binding, Worker
 
 if TYPE_CHECKING:
     from warmcell_server.host import Host
     from warmcell_server.kernelcells import Cells
-    from warmcell_server.kernels import DedicatedKernels
 
 __all__ = ["Restoring"]
 
 GRACE_SECONDS = 0.5  # a kernel that lives and lost its link is back by then
-AT_ONCE = 2  # kernels that start at the same time: they compete for the processor
 
 log = logging.getLogger("warmcell.restoring")
-
-_NOT_YET = "Its snapshot cannot be restored yet: its stored form was not written to the end"
 
 
 class Restoring:
@@ -53,64 +47,72 @@ class Restoring:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._tasks: set[asyncio.Task[None]] = set()
-        self._starting = asyncio.Semaphore(AT_ONCE)
-        self.spares = Spares(host, self)
+        self._watches: list[asyncio.Task[None]] = []
+        self.holding = Holding(host)
+        self.replicas = Replicas(host, self)
+        self.lifetimes = Lifetimes(host)
 
-    @property
-    def kernels(self) -> DedicatedKernels:
-        """Where kernels are started; only a Jupyter server has them."""
-        found = self._host.kernels
-        assert found is not None
-        return found
+    def start(self) -> None:
+        """Begin to look at the health of kernels, and at what rests or ends."""
+        loop = asyncio.get_running_loop()
+        looks = (self.lifetimes.watch(), self.replicas.watch())
+        self._watches = [loop.create_task(look) for look in looks]
 
     def resume(self) -> None:
         """Bring back what was served when the server before ended. Deployments of one notebook had
-        one kernel."""
+        one kernel, unless they had kernels of their own."""
         groups: dict[str, list[Deployment]] = {}
         for deployment in self._host.deployments:
-            if not deployment.ready:
-                groups.setdefault(deployment.notebook or deployment.name, []).append(deployment)
+            if deployment.ready or deployment.resting or deployment.restoration is not None:
+                continue
+            own = deployment.served.own_kernels or deployment.notebook is None
+            key = f"name {deployment.name}" if own else f"notebook {deployment.notebook}"
+            groups.setdefault(key, []).append(deployment)
         for group in groups.values():
-            self._begin(group, "The server that served it ended", claim=True)
+            self.begin(group, "The server that served it ended", claim=True)
 
-    def lost(self, worker: Worker, orphans: list[Deployment], cause: str) -> None:
-        """A worker is gone: ``orphans`` are what nothing serves any more. Those with a standby are
-        served by that from now on, the others begin to come back."""
+    def lost(
+        self,
+        worker: Worker,
+        orphans: list[Deployment],
+        held: list[tuple[Deployment, Binding]],
+        cause: str,
+    ) -> None:
+        """A worker is gone: ``orphans`` are what nothing serves any more, ``held`` what others lost
+        of it. Those with a standby are served by that from now on, the others begin to come back;
+        what nobody called for as long as kernels are kept comes back with the next call."""
         if self._host.kernels is None:
             return
-        self.spares.lost(worker)
-        left = [d for d in orphans if not self.spares.promote(d)]
+        self.replicas.lost(worker, held)
+        left = [d for d in orphans if not self.replicas.promote(d)]
+        if self.lifetimes.was_culled(worker):
+            for deployment in left:
+                self.lifetimes.rest(deployment, f"{cause} after nobody had used it for long")
+            left = []
         if left:
-            self._begin(left, cause, grace=GRACE_SECONDS if "closed its link" in cause else 0.0)
+            self.begin(left, cause, grace=GRACE_SECONDS if "closed its link" in cause else 0.0)
 
-    async def announced(self, body: wire.Deploy, worker: Worker) -> Deployment:
-        """A dedicated kernel has restored a deployment: serve from there.
-
-        Raises :class:`Conflict` for what is not wanted any more.
-        """
-        host = self._host
-        deployment = host.deployments.find(body.name)
-        if not _fits(deployment, body) or (deployment.ready and not body.standby):
-            raise Conflict(f"Deployment '{body.name}' needs no restored kernel any more.")
-        if body.standby:
-            self.spares.take(deployment, Binding(body.key, deployment.snapshot, worker, body))
-            return deployment
-        record = deployment.record(host.host_id, "serving")
-        await asyncio.wrap_future(host.store.claim(record))
-        if not _fits(host.deployments.find(body.name), body) or deployment.ready:
-            raise Conflict(f"Deployment '{body.name}' was deployed anew meanwhile.")
-        host.deployments.switch(body, record, worker, dedicated=True)
-        host.dispatcher.switched(deployment)
-        log.info("Deployment '%s' is restored.", deployment.name)
-        return deployment
+    def trusted(self, pipeline: str, number: int) -> list[Deployment]:
+        """A snapshot may be loaded from now on: returns what waited for that, and comes back."""
+        waiting = []
+        for deployment in self._host.deployments:
+            if (deployment.pipeline, deployment.snapshot) != (pipeline, number):
+                continue
+            if deployment.ready:
+                self.switched(deployment)  # it can have a standby now
+            elif not (deployment.resting or deployment.restoring or self._host.kernels is None):
+                waiting.append(deployment)
+        if waiting:
+            self.begin(waiting, "It was not trusted until now", claim=True)
+        return waiting
 
     def switched(self, deployment: Deployment) -> None:
         """Another snapshot, or another worker, serves a deployment now."""
-        self.spares.keep(deployment)
+        self.replicas.keep(deployment)
 
     async def close(self) -> None:
         """Give up what goes on. Harmless when repeated."""
-        tasks = [*self._tasks]
+        tasks = [*self._tasks, *self._watches]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -125,9 +127,11 @@ class Restoring:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _begin(
+    def begin(
         self, deployments: list[Deployment], cause: str, *, claim: bool = False, grace: float = 0.0
     ) -> None:
+        """Have deployments come back together; ``claim`` their names first where another host may
+        have taken them meanwhile, and wait ``grace`` seconds for their kernel."""
         restoration = Restoration(deployments, cause)
         for deployment in deployments:
             deployment.restoration = restoration
@@ -169,17 +173,19 @@ class Restoring:
         """Restore what is wanted in a new kernel; returns why something is still missing."""
         newest, environment = 0, dict[str, Any]()
         for deployment in restoration.wanted():
-            found = await self.restorable(deployment)
+            found = await self.holding.row(deployment.pipeline, deployment.snapshot)
             if isinstance(found, str):
                 self._give_up(deployment, restoration, found)
-            elif deployment.updated_at > newest:
+                continue
+            deployment.stored = found["stored"]
+            if deployment.updated_at > newest:
                 newest, environment = deployment.updated_at, found["environment"]
         wanted = restoration.wanted()
         if not wanted:
             return ""
         failure = ""
         try:
-            async with self.kernel(wanted[0], environment) as cells:
+            async with self.holding.kernel(Held.of(wanted[0]), environment) as cells:
                 for deployment in wanted:
                     if deployment in restoration.wanted():
                         failure = await self._restore(cells, deployment, restoration) or failure
@@ -195,7 +201,8 @@ class Restoring:
     ) -> str | None:
         """Restore one deployment; returns what failed, unless it never will succeed."""
         try:
-            await cells.ask("restore", self.wanted(deployment))
+            binding = await self.holding.restore(cells, Held.of(deployment))
+            await self._serve(deployment, binding)
         except (SnapshotError, UsageError) as error:
             self._give_up(deployment, restoration, error.message)
         except (Conflict, NotFound) as error:
@@ -204,6 +211,23 @@ class Restoring:
             log.warning("Restoring '%s' failed: %s", deployment.name, error)
             return error.message
         return None
+
+    async def _serve(self, deployment: Deployment, binding: Binding) -> None:
+        """A dedicated kernel has restored a deployment: serve from there.
+
+        Raises :class:`Conflict` for what is not wanted any more.
+        """
+        host = self._host
+        if _fits(host.deployments.find(deployment.name), deployment, binding):
+            record = deployment.record(host.host_id, "serving")
+            await asyncio.wrap_future(host.store.claim(record))
+        if not _fits(host.deployments.find(deployment.name), deployment, binding):
+            host.deployments.retire(binding)
+            raise Conflict(f"Deployment '{deployment.name}' needs no restored kernel any more.")
+        host.deployments.adopt(deployment, binding)
+        host.dispatcher.switched(deployment)
+        self.switched(deployment)
+        log.info("Deployment '%s' is restored.", deployment.name)
 
     def _give_up(self, deployment: Deployment, restoration: Restoration, reason: str) -> None:
         """Nothing serves a deployment any more, until it is deployed again."""
@@ -221,73 +245,8 @@ class Restoring:
         except StoreFull as failure:
             log.error("The end of '%s' could not be recorded: %s", deployment.name, failure)
 
-    # -- parts that standbys use too -----------------------------------------------------------
 
-    async def restorable(self, deployment: Deployment) -> dict[str, Any] | str:
-        """The snapshot of a deployment as the store has it, or why it cannot be restored."""
-        try:
-            row: dict[str, Any] = await asyncio.wrap_future(
-                self._host.store.get_snapshot(deployment.pipeline, deployment.snapshot)
-            )
-        except NotFound as error:
-            return error.message
-        deployment.stored = row["stored"]
-        if row["stored"] == "pending":
-            return _NOT_YET
-        if row["stored"] != "stored":
-            return f"Its snapshot cannot be restored ({row['stored']})"
-        if not (row.get("environment") or {}).get("kernelspec"):
-            return "Its kernel was not one of a Jupyter server, and no other can be started for it"
-        return row
-
-    @asynccontextmanager
-    async def kernel(
-        self, deployment: Deployment, environment: dict[str, Any]
-    ) -> AsyncIterator[Cells]:
-        """Start a kernel like the one that a snapshot was taken in, to restore something there; it
-        ends with this unless it serves by then.
-
-        Raises:
-            UsageError: there is no such kernel on this machine.
-            DeployError, RunTimedOut: it did not start.
-        """
-        folder = Path(environment.get("cwd") or self.kernels.root)
-        if not await asyncio.to_thread(folder.is_dir):
-            folder = self.kernels.root
-        job = Job(f"{deployment.notebook or deployment.name}, restored", folder)
-        async with self._starting:
-            kernel_id = await self.kernels.open(environment["kernelspec"], job)
-        try:
-            async with self.kernels.cells(kernel_id, job) as cells:
-                yield cells
-        finally:
-            if not self._serves(kernel_id):
-                await asyncio.shield(self.kernels.end(kernel_id))
-
-    def _serves(self, kernel_id: str) -> bool:
-        for deployment in self._host.deployments:
-            for binding in (deployment.binding, deployment.spare, *deployment.warm):
-                if binding is not None and binding.worker.kernel_id == kernel_id:
-                    return not binding.worker.gone
-        return False
-
-    @staticmethod
-    def wanted(deployment: Deployment, *, standby: bool = False) -> dict[str, Any]:
-        """What :func:`warmcell.restoring.restore` is asked for."""
-        return {
-            "name": deployment.name,
-            "pipeline": deployment.pipeline,
-            "number": deployment.snapshot,
-            "settings": deployment.settings,
-            "notebook": deployment.notebook,
-            "standby": standby,
-        }
-
-
-def _fits(deployment: Deployment | None, body: wire.Deploy) -> TypeGuard[Deployment]:
-    """Whether a restored snapshot is still the one that is to be served."""
-    return (
-        deployment is not None
-        and deployment.pipeline == body.pipeline
-        and deployment.snapshot == body.restored
-    )
+def _fits(now: Deployment | None, deployment: Deployment, binding: Binding) -> bool:
+    """Whether a restored snapshot is still the one that is to be served, and nothing serves it."""
+    served = deployment.pipeline, deployment.snapshot
+    return now is deployment and not deployment.ready and served == binding.holds

@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from warmcell import wire
 
@@ -24,6 +25,7 @@ class Worker:
         self.vitals: wire.Vitals | None = None
         self.heard_at = time.monotonic()
         self.gone = False
+        self.verdict = ""  # why the host ended the link, if it did
         self._transport = transport
 
     def send(self, message: wire.ToWorker) -> None:
@@ -44,8 +46,15 @@ class Worker:
         """Name the worker for people: its notebook, else its kernel."""
         return self.notebook or f"kernel {self.kernel_id}"
 
+    def end(self, verdict: str) -> None:
+        """Let go of the kernel at once; ``verdict`` says why, to any caller."""
+        self.verdict = verdict
+        self._transport.abort()
+
     def epitaph(self) -> str:
         """Say what became of a worker whose connection ended. Any caller may read it: no paths."""
+        if self.verdict:
+            return self.verdict
         state = _process_state(self.pid)
         if state in ("gone", "Z", "X"):
             return f"The kernel (process {self.pid}) died"
@@ -66,6 +75,36 @@ class Binding:
     since: float = field(default_factory=time.monotonic)
     dedicated: bool = False  # the kernel was started by the host, and has no notebook
     used_at: float = 0.0  # when its last call ended, of the monotonic clock
+    calls: int = 0  # that were sent to it
+    worn: str = ""  # why it is to be replaced
+    start_seconds: float | None = None  # from the start of its kernel until it was warm
+
+    @property
+    def holds(self) -> tuple[str, int]:
+        """The pipeline and the number of its snapshot: a name may serve several pipelines, one
+        after the other."""
+        return self.body.pipeline, self.snapshot
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls can be sent to it."""
+        return not (self.worker.gone or self.retired)
+
+    def describe(self) -> dict[str, Any]:
+        """The binding as the control plane shows a replica; seconds, and ``rss`` in bytes."""
+        vitals = self.worker.vitals
+        return {
+            "snapshot": self.snapshot,
+            "served_by": "dedicated" if self.dedicated else "notebook",
+            "kernel_id": self.worker.kernel_id,
+            "pid": self.worker.pid,
+            "in_flight": self.in_flight,
+            "runs": self.calls,
+            "rss": vitals.rss if vitals else None,
+            "start_seconds": self.start_seconds,
+            "age_seconds": round(time.monotonic() - self.since, 3),
+            "worn": self.worn or None,
+        }
 
     def __post_init__(self) -> None:
         self.has_secrets = b'"writeOnly"' in bytes(self.body.input_schema)  # pydantic's mark

@@ -141,7 +141,7 @@ def test_a_killed_kernel_changes_no_answer(server: JupyterServer) -> None:
     assert [d["reason"] for d in now] == ["", ""]
     assert now[0]["worker_pid"] == now[1]["worker_pid"] != kernel.pid
     assert os.readlink(f"/proc/{now[0]['worker_pid']}/cwd") == str(server.root / "sub")
-    changed = {"worker", "worker_pid", "served_by", "lag", "rss", "in_flight"}
+    changed = {"worker", "worker_pid", "served_by", "lag", "rss", "in_flight", "replicas", "trusted"}
     changed |= {name for name in was if name.endswith(("_runs", "_at"))}
     assert {k: v for k, v in now[0].items() if k not in changed} == {
         k: v for k, v in was.items() if k not in changed

@@ -98,7 +98,7 @@ def process() -> Iterator[Process]:
     manager = KernelManager()
     manager.start_kernel()
     client = manager.blocking_client()
-    client.start_channels()
+    client.start_channels(hb=False)  # its thread hangs when the kernel has been killed
     try:
         client.wait_for_ready(timeout=SECONDS)
         yield Process(manager, client)

@@ -19,6 +19,7 @@ MARKS = {
     "skipped": "·",
     "serving": "●",
     "restoring": "◐",
+    "resting": "○",
     "detached": "◌",
     "removed": "·",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,15 +12,20 @@ import msgspec
 from warmcell import wire
 from warmcell.errors import Conflict, DeployError
 from warmcell.ids import now
-from warmcell.records import DeploymentEntry
+from warmcell.records import DeploymentEntry, SnapshotRecord
 from warmcell_server.asked import asked_by
 from warmcell_server.auditing import note_change, who
+from warmcell_server.holding import Held
 from warmcell_server.invocation import Invocation
 from warmcell_server.operation import Call, Result, Routes, decode
 from warmcell_server.operations.keys import revoke_all
+from warmcell_server.operations.snapshots import known_environment
 from warmcell_server.payload import Payload
+from warmcell_server.settings import settings_of
+from warmcell_server.workers import Binding
 
 if TYPE_CHECKING:
+    from warmcell_server.deployment import Deployment
     from warmcell_server.host import Host
 
 __all__ = ["ROUTES"]
@@ -54,32 +60,51 @@ async def _deploy(host: Host, call: Call) -> Result:
             hint="Run pipeline.deploy(...) or %deploy in the notebook.",
         )
     body = decode(call, wire.Deploy)
+    if body.ticket is not None:
+        return 201, host.restoring.holding.announced(body, worker)
     # Two kernels that want one name take turns: the second is checked once the first serves.
     async with host.deployments.changing(body.name):
-        if body.restored is not None:
-            return 201, (await host.restoring.announced(body, worker)).describe(host.url)
         host.deployments.check(body, worker)
         user = who(call)
-        number = await asyncio.wrap_future(
-            host.store.add_snapshot(host.deployments.snapshot_record(body, user))
-        )
+        snapshot = host.deployments.snapshot_record(body, user)
+        own = settings_of(body.settings).own_kernels
+        if own:
+            snapshot.manifest = body.manifest
+            snapshot.environment = known_environment(host, worker, body.environment)
+        number = await asyncio.wrap_future(host.store.add_snapshot(snapshot))
         record = host.deployments.draft(body, number, user)
-        before = await asyncio.wrap_future(host.store.claim(record, overtake=body.overtake))
-        try:
-            deployment = host.deployments.switch(
-                body,
-                record,
-                worker,
-                dedicated=host.kernels is not None and worker.kernel_id in host.kernels,
-            )
-        except DeployError:
-            record.state = "detached"  # the worker went away after the claim
-            host.store.append(DeploymentEntry(record))
-            raise
+        if body.traffic is not None:
+            host.releases.check_beside(host.deployments.find(body.name), body.pipeline)
+        async with AsyncExitStack() as stack:
+            if own:
+                binding = await _isolated(host, stack, body, snapshot, number)
+            else:
+                dedicated = host.kernels is not None and worker.kernel_id in host.kernels
+                binding = Binding(body.key, number, worker, body, dedicated=dedicated)
+            if body.traffic is not None:
+                deployment = host.deployments.get(body.name)
+                host.releases.beside(deployment, binding, body.traffic)
+                _note_deploy(host, call, body, number, None)
+                return 201, {**deployment.describe(host.url), "deployed": number}
+            before = await asyncio.wrap_future(host.store.claim(record, overtake=body.overtake))
+            if binding.worker.gone:
+                record.state = "detached"  # after the claim
+                host.store.append(DeploymentEntry(record))
+                raise DeployError("The kernel went away while it deployed.")
+            deployment = host.deployments.serve(binding, record)
     host.dispatcher.switched(deployment)
     host.restoring.switched(deployment)
     _note_deploy(host, call, body, number, before)
     return 201, deployment.describe(host.url)
+
+
+async def _isolated(
+    host: Host, stack: AsyncExitStack, body: wire.Deploy, snapshot: SnapshotRecord, number: int
+) -> Binding:
+    """Have a kernel of its own hold what is deployed; the notebook's never serves it."""
+    held = Held(body.name, body.pipeline, number, body.settings, body.notebook)
+    environment = msgspec.json.decode(snapshot.environment or b"{}")
+    return await stack.enter_async_context(host.restoring.holding.held(held, environment))
 
 
 def _note_deploy(
@@ -115,9 +140,12 @@ async def _rollback(host: Host, call: Call) -> Result:
         to: int | None = None
 
     to = decode(call, Body).to
-    before = host.deployments.get(call.arguments[0]).snapshot
+    deployment = host.deployments.get(call.arguments[0])
+    before = deployment.snapshot
     began = time.perf_counter()
-    deployment = host.deployments.rollback(call.arguments[0], to)
+    if to is None or to != before or not deployment.ready:
+        async with host.deployments.changing(deployment.name):
+            await _roll(host, deployment, to)
     host.dispatcher.switched(deployment)
     host.restoring.switched(deployment)
     took = time.perf_counter() - began
@@ -133,6 +161,41 @@ async def _rollback(host: Host, call: Call) -> Result:
     )
     rollback = {"before": before, "after": deployment.snapshot, "seconds": took}
     return 200, {**deployment.describe(host.url), "rollback": rollback}
+
+
+async def _roll(host: Host, deployment: Deployment, to: int | None) -> None:
+    """Serve an earlier snapshot: at once if it is warm, else from a kernel of its own that is
+    started for it. Until then what was served is."""
+    binding = host.deployments.earlier(deployment, to)
+    if binding is not None:
+        host.deployments.roll(deployment, binding)
+        return
+    number = to if to is not None else await _before(host, deployment)
+    if host.kernels is None:
+        raise Conflict(
+            f"Snapshot {number} of '{deployment.pipeline}' is not warm any more.",
+            hint=f"Warm are {_numbers(deployment)}. Deploy it again from its notebook.",
+        )
+    async with host.restoring.holding.hold(deployment, number) as binding:
+        if host.deployments.find(deployment.name) is not deployment:
+            raise Conflict(f"Deployment '{deployment.name}' was removed meanwhile.")
+        host.deployments.attach(deployment, binding)
+        host.deployments.roll(deployment, binding)
+
+
+async def _before(host: Host, deployment: Deployment) -> int:
+    rows = await asyncio.wrap_future(host.store.list_snapshots(deployment.pipeline))
+    earlier = [row["number"] for row in rows if row["number"] < deployment.snapshot]
+    if not earlier:
+        raise Conflict(
+            f"Deployment '{deployment.name}' serves the first snapshot of its pipeline.",
+            hint=f"Warm are {_numbers(deployment)}; choose one: rollback(to=...).",
+        )
+    return int(max(earlier))
+
+
+def _numbers(deployment: Deployment) -> str:
+    return ", ".join(map(str, sorted({one.snapshot for one in deployment.warm}))) or "none"
 
 
 @ROUTES.add("POST", "*/invoke")

@@ -42,7 +42,7 @@ _TIME_NAMES = "created_at updated_at started_at finished_at time last_run_at nex
 _TIMES = frozenset(_TIME_NAMES.split())
 _JSON_NAMES = (
     "parameters outputs error upstream inputs value input_schema output_schema notes held "
-    "environment settings manifest traffic"
+    "environment settings manifest traffic endpoints"
 )
 _JSON = frozenset(_JSON_NAMES.split())
 
@@ -137,7 +137,7 @@ def list_deployments(cursor: DuckDBPyConnection) -> list[dict[str, Any]]:
     return _dicts(
         cursor,
         "SELECT name, d.pipeline, d.snapshot, state, d.created_at, updated_at, d.host_id, "
-        'settings, traffic, d.notebook, d."user", holder_label, holder_url, '
+        'settings, traffic, endpoints, d.notebook, d."user", holder_label, holder_url, '
         "coalesce(r.total, 0) AS total_runs, r.last AS last_run_at "
         "FROM data.deployments d LEFT JOIN (SELECT deployment, count(*) AS total, "
         "max(created_at) AS last FROM data.runs GROUP BY deployment) r "

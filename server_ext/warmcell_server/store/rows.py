@@ -55,6 +55,7 @@ SNAPSHOT_COLUMNS = (
 DEPLOYMENT_COLUMNS = (
     "name", "pipeline", "snapshot", "state", "created_at", "updated_at", "host_id", "settings",
     "notebook", "user", "holder_label", "holder_url", "traffic",
+    "endpoints",
 )  # fmt: skip
 
 _STATUS = RUN_COLUMNS.index("status")
@@ -150,7 +151,7 @@ def deployment_row(record: DeploymentRecord, label: str | None, url: str | None)
     return [
         record.name, record.pipeline, record.snapshot, record.state, record.created_at,
         record.updated_at, record.host_id, _json(record.settings), record.notebook, record.user,
-        label, url, _json(record.traffic),
+        label, url, _json(record.traffic), _json(record.endpoints),
     ]  # fmt: skip
 
 

@@ -60,6 +60,7 @@ class SpooledSnapshot(SnapshotRecord):
 class SpooledDeployment(DeploymentRecord):
     settings: msgspec.Raw = NOTHING
     traffic: msgspec.Raw = NOTHING
+    endpoints: msgspec.Raw = NOTHING
 
 
 class SpooledRunEntry(msgspec.Struct, tag_field="entry", tag="run"):

@@ -105,7 +105,8 @@ def claim(
         holder_id, state, holder_label, holder_url, *had = rows[0]
         if state != "removed":
             before = dict(zip(("notebook", "user", "pipeline", "snapshot"), had, strict=True))
-        if state in ("serving", "restoring") and holder_id != record.host_id and alive(holder_id):
+        theirs = state in ("serving", "restoring", "resting") and holder_id != record.host_id
+        if theirs and alive(holder_id):
             holder = " at ".join(part for part in (holder_label, holder_url) if part) or holder_id
             raise NameTaken(
                 f"The name {record.name!r} is served by another host: {holder}.",

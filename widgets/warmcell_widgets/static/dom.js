@@ -2,7 +2,7 @@
 
 const MARKS = {
   queued: "○", running: "◐", succeeded: "✓", failed: "✗", cancelled: "⊘", timed_out: "⏱",
-  lost: "?", skipped: "·", serving: "●", restoring: "◐", detached: "◌",
+  lost: "?", skipped: "·", serving: "●", restoring: "◐", resting: "○", detached: "◌",
 };
 
 /** Make `<tag class="…">` with children: nodes, texts, or null for nothing. */
