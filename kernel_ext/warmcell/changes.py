@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["Drift", "SnapshotDiff", "Snapshots", "Table"]
+__all__ = ["Drift", "SnapshotDiff", "Snapshots", "Table", "stored_as"]
 
 _MARKS = {"added": "+", "removed": "-", "changed": "~"}
 _LINES = 400  # of a cell's diff, in a notebook
@@ -190,10 +190,12 @@ class Snapshots(Table, Sequence[dict[str, Any]]):
 
     def rows(self) -> list[list[Any]]:
         fields = ("number", "created_at", "user", "notebook", "note")
-        return [[*(entry.get(field) for field in fields), _stored(entry)] for entry in self._found]
+        return [
+            [*(entry.get(field) for field in fields), stored_as(entry)] for entry in self._found
+        ]
 
 
-def _stored(entry: Mapping[str, Any]) -> str:
+def stored_as(entry: Mapping[str, Any]) -> str:
     """How the stored form is, and whether it may be loaded."""
     foreign = ", not trusted" if entry.get("trusted") is False else ""
     return f"{entry.get('stored')}{foreign}"

@@ -204,12 +204,20 @@ class Client:
 
     def snapshot_notebook(self, name: str, number: int) -> dict[str, Any]:
         """Return a snapshot of a deployment or pipeline as the JSON of a notebook."""
-        try:
-            pipeline = self.get_deployment(name).pipeline
-        except NotFound:
-            pipeline = name
-        path = f"api/v1/snapshots/{quote(pipeline, safe='')}/{number}/notebook"
+        path = f"api/v1/snapshots/{self._pipeline(name)}/{number}/notebook"
         found: dict[str, Any] = self._call("GET", path)
+        return found
+
+    def trust_snapshot(self, name: str, number: int) -> dict[str, Any]:
+        """Sign a stored snapshot of a deployment or pipeline that somebody else made, so that this
+        user's kernels run its code, and begin to restore what waited for that; ``restoring`` of
+        the answer names those deployments.
+
+        Raises :class:`~warmcell.errors.SnapshotError` if a byte of it is damaged or missing, and
+        :class:`~warmcell.errors.Conflict` if nothing of it is stored.
+        """
+        path = f"api/v1/snapshots/{self._pipeline(name)}/{number}/trust"
+        found: dict[str, Any] = self._call("POST", path, {}, timeout=600.0)  # reads all of it
         return found
 
     # -- calls ---------------------------------------------------------------------------------
@@ -265,6 +273,14 @@ class Client:
         """A deployment of which nothing is asked before it is called."""
         described = {"name": name, "url": f"{self.url}{quote(name, safe='')}/"}
         return Deployment(described, self._transport)
+
+    def _pipeline(self, name: str) -> str:
+        """The pipeline of a deployment, else of that name; quoted."""
+        try:
+            pipeline = self.get_deployment(name).pipeline
+        except NotFound:
+            pipeline = name
+        return quote(pipeline, safe="")
 
     def _run_path(self, run_id: str) -> str:
         prefix = f"{quote(self._named(None), safe='')}/runs" if self._keyed else "api/v1/runs"

@@ -80,6 +80,7 @@ ROUTES: list[tuple[str, str, int, str | None, bool]] = [
     ("GET", "api/v1/snapshots/add/1/notebook", 200, None, False),
     ("GET", "api/v1/snapshots/add/1", 200, None, False),
     ("PATCH", "api/v1/snapshots/add/1", 409, None, False),
+    ("POST", "api/v1/snapshots/nothing/1/trust", 404, None, False),
     ("PUT", "api/v1/snapshots/add/1", 405, None, False),
     ("GET", "api/v1/runs", 200, None, False),
     ("GET", f"api/v1/runs/{NONE}", 404, None, False),

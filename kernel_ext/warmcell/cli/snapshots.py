@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from warmcell.changes import stored_as
 from warmcell.cli import show
 from warmcell.cli.given import client
 
@@ -16,8 +17,8 @@ def listing(given: Namespace) -> None:
     if given.json:
         show.as_json(list(found))
         return
-    columns = ["pipeline", "number", "created_at", "user", "notebook", "note", "stored"]
-    rows = [[entry.get(column) for column in columns] for entry in found]
+    columns = ["pipeline", "number", "created_at", "user", "notebook", "note"]
+    rows = [[*(entry.get(column) for column in columns), stored_as(entry)] for entry in found]
     titles = ["pipeline", "snapshot", "created", "by", "from", "note", "stored"]
     show.table(titles, rows, "There are no snapshots yet: nothing was deployed.")
 

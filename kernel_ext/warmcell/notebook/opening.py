@@ -13,7 +13,7 @@ from warmcell.errors import UsageError
 if TYPE_CHECKING:
     from warmcell.client import Client
 
-__all__ = ["as_notebook", "open_snapshot"]
+__all__ = ["as_notebook", "open_snapshot", "snapshot_named"]
 
 _TARGET = re.compile(r"(?P<name>[^@\s]+)@(?P<number>[1-9][0-9]{0,8})")
 _SIZES = ("bytes", "kB", "MB", "GB", "TB")
@@ -37,12 +37,7 @@ def open_snapshot(
 
     from warmcell.client import Client
 
-    match = _TARGET.fullmatch(target.strip())
-    if match is None:
-        raise UsageError(
-            f"'{target}' names no snapshot.", hint="Write NAME@NUMBER, such as churn@3."
-        )
-    name, number = match["name"], int(match["number"])
+    name, number = snapshot_named(target)
     file = Path(path or f"{name.replace('/', '-')}@{number}.ipynb").expanduser()
     if file.exists() and not overwrite:
         raise UsageError(f"{file} is there already.", hint="Name another file, or delete that one.")
@@ -51,6 +46,16 @@ def open_snapshot(
     nbformat.validate(made)
     file.write_text(nbformat.writes(made) + "\n", encoding="utf-8")
     return file
+
+
+def snapshot_named(target: str) -> tuple[str, int]:
+    """The name and the number that ``churn@3`` means. Raises :class:`UsageError`."""
+    match = _TARGET.fullmatch(target.strip())
+    if match is None:
+        raise UsageError(
+            f"'{target}' names no snapshot.", hint="Write NAME@NUMBER, such as churn@3."
+        )
+    return match["name"], int(match["number"])
 
 
 def as_notebook(snapshot: Mapping[str, Any], served: Sequence[str] = ()) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from warmcell_server.handlers.base import Handler
 
 __all__ = ["ControlHandler", "UnknownHandler"]
 
+_TRUST = re.compile(r"api/v1/snapshots/[^/]+/[^/]+/trust")
 _SECRET = re.compile(r"api/v1/deployments/[^/]+/webhook")
 
 
@@ -44,7 +45,8 @@ class ControlHandler(Handler):
     async def _handle(self, path: str) -> None:
         method = self.request.method or ""
         host = self.host
-        if self._commands:  # any code may stand in a pipeline's module or notebook
+        # Any code may stand in a pipeline's module or notebook, and in a foreign snapshot.
+        if self._commands or _TRUST.fullmatch(path):
             await access.check(self, self.current_user, "execute", "kernels")
         self._waiting = asyncio.ensure_future(
             host.api.handle(

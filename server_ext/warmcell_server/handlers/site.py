@@ -73,6 +73,7 @@ class SiteHandler(PageHandler, _FileHandler):
         deployment = host.deployments.get(name)
         if deployment.site is None:
             raise NotFound(f"Deployment '{name}' has no front end.")
+        host.trusting.check(deployment)
         site = await host.dashboards.site(deployment.site)
         asset = site.files.get(path or INDEX)
         if asset is None and self._for_people(path):

@@ -11,6 +11,7 @@ from warmcell_server.operations import (
     runs,
     snapshots,
     status,
+    trust,
     webhooks,
 )
 
@@ -23,6 +24,7 @@ ROUTES: tuple[Route, ...] = (
     *pipelines.ROUTES,
     *webhooks.ROUTES,
     *snapshots.ROUTES,
+    *trust.ROUTES,
     *changes.ROUTES,
     *runs.ROUTES,
 )
