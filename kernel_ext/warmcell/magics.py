@@ -51,8 +51,8 @@ def _common(magic: Callable[..., Any]) -> Callable[..., Any]:
 @magics_class
 class WarmcellMagics(Magics):
     """``%%step``, ``%%pipeline``, ``%%endpoint``, ``%deploy``, ``%undeploy``, ``%open``,
-    ``%runs``, ``%pipelines`` and ``%deployments``. ``replaced`` holds magics of the same names that
-    were there before."""
+    ``%replay``, ``%runs``, ``%pipelines`` and ``%deployments``. ``replaced`` holds magics of the
+    same names that were there before."""
 
     replaced: dict[tuple[str, str], Any]
 
@@ -175,6 +175,39 @@ class WarmcellMagics(Magics):
 
         given = _parse(WarmcellMagics.open, line)
         print(f"Written: {open_snapshot(given.snapshot, given.file, overwrite=given.overwrite)}")
+
+    @verbatim
+    @magic_arguments("replay")
+    @argument("run", nargs="?", metavar="RUN_ID", help="the run; in a cell, the step that waits")
+    @argument("--set", nargs="+", metavar="NAME=VALUE", help="values in place of recorded ones")
+    @argument("--snapshot", type=int, metavar="N", help="use another snapshot than its own")
+    @argument("--until", metavar="STEP", help="execute the steps before this one")
+    @argument("--hold", action="store_true", help="execute no step yet")
+    @line_cell_magic
+    def replay(self, line: str, cell: str | None = None) -> Any:
+        """Put a run of the history into this notebook: its inputs are variables, the code is that
+        of its snapshot, and the steps that succeeded are executed again, with what they do outside.
+
+            %replay 0198f2c4-6f0e-7c5b-a9a1-3d5a3c1f4e21 --set password=my_password
+
+        The first step that did not succeed waits, its lines in a new cell below. Such a cell runs
+        with the snapshot's own names:
+
+            %%replay score
+            table.describe()
+
+        replay.step() executes the step that waits, replay.resume() all that are left.
+        """
+        given = _parse(WarmcellMagics.replay, line)
+        from warmcell.notebook import replay
+
+        if cell is not None:
+            return replay.by_hand(Cell.of(self._here, "replay", line, cell), given.run)
+        if given.run is None:
+            raise UsageError("Which run?", hint="Write %replay RUN_ID; %runs shows the ids.")
+        options = {"snapshot": given.snapshot, "until": given.until, "hold": given.hold}
+        values = replay.values_of(self._here, given.set or ())
+        return replay.replay(self._here, given.run, values, **options)
 
     @verbatim
     @magic_arguments("runs")

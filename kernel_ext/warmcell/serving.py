@@ -121,6 +121,13 @@ class Serving:
         """Return the binding ``key`` while it is held."""
         return self._bindings.get(key)
 
+    def holding(self, pipeline: str, snapshot: int) -> Binding | None:
+        """Return a binding of that snapshot, if one is held."""
+        for binding in list(self._bindings.values()):
+            if binding.snapshot == snapshot and binding.pipeline.name == pipeline:
+                return binding
+        return None
+
     def predicted(self, key: str) -> float:
         """How long a call of binding ``key`` is expected to take, in seconds."""
         binding = self._bindings.get(key)

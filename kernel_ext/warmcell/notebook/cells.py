@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from warmcell.around.endpoints import Endpoint
     from warmcell.pipelines import Pipeline
 
-__all__ = ["define_endpoint", "define_pipeline", "define_plain", "define_step"]
+__all__ = ["define_endpoint", "define_pipeline", "define_plain", "define_step", "execute"]
 
 _Made = TypeVar("_Made")
 
@@ -99,9 +99,9 @@ def _define_last(cell: Cell, magic: str, make: Callable[[Callable[..., Any]], _M
     name = tree.body[last].name  # type: ignore[attr-defined]
     namespace = cell.shell.user_ns
     with _all_or_nothing(namespace):
-        _execute(cell, tree.body[: last + 1])
+        execute(cell, tree.body[: last + 1])
         made = namespace[name] = make(namespace[name])
-        _execute(cell, tree.body[last + 1 :])
+        execute(cell, tree.body[last + 1 :])
     return made
 
 
@@ -173,19 +173,21 @@ def _run_here(cell: Cell, signature: CellSignature, step: Step) -> None:
 # -- parts -----------------------------------------------------------------------------------
 
 
-def _execute(cell: Cell, body: list[ast.stmt]) -> None:
-    """Run statements as IPython does: the value of a last expression is displayed."""
+def execute(cell: Cell, body: list[ast.stmt], space: dict[str, Any] | None = None) -> None:
+    """Run statements as IPython does, among the notebook's names or those of ``space``: the value
+    of a last expression is displayed."""
     shown = [body[-1]] if body and isinstance(body[-1], ast.Expr) else []
     quiet = body[: len(body) - len(shown)]
     if quiet:
-        _run(cell, cell.compiled(ast.Module(quiet, []), "exec"))
+        _run(cell, cell.compiled(ast.Module(quiet, []), "exec"), space)
     if shown:
-        _run(cell, cell.compiled(ast.Interactive(list(shown)), "single"))
+        _run(cell, cell.compiled(ast.Interactive(list(shown)), "single"), space)
 
 
-def _run(cell: Cell, code: types.CodeType) -> None:
+def _run(cell: Cell, code: types.CodeType, space: dict[str, Any] | None) -> None:
+    names = cell.shell.user_ns if space is None else space
     with _own_traceback(cell):
-        result = eval(code, cell.shell.user_ns)  # noqa: S307 - the user's own cell
+        result = eval(code, names)  # noqa: S307 - the user's own cell
         if isinstance(result, types.CoroutineType):  # it has a top-level await
             _finish(result)
 

@@ -35,6 +35,8 @@ def perform(run: Execution, node: Node, args: Any, kwargs: dict[str, Any]) -> An
     step = node.step
     if step.is_async:
         return wait(start_async(run, node, args, kwargs))
+    if run.gate is not None:
+        run.gate(node, args, kwargs)
     token = run.token
     scope = StepContext(run, step, node.name, args, kwargs)
     attempt = _Attempt()
@@ -127,6 +129,8 @@ def _again(
 
 def start_async(run: Execution, node: Node, args: Any, kwargs: dict[str, Any]) -> Future[Any]:
     """Start an ``async`` step on the event loop. Cancelling the run cancels it."""
+    if run.gate is not None:
+        run.gate(node, args, kwargs)
     context = contextvars.copy_context()
     scope = StepContext(run, node.step, node.name, args, kwargs)
     context.run(current.set, scope)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LOG_LIMIT = 1 << 20  # characters of captured output that are kept of one run
 
 Listener = Callable[[dict[str, Any]], object]
+Gate = Callable[["Node", Any, dict[str, Any]], object]  # waits until a step may begin
 
 
 @functools.cache
@@ -63,6 +64,7 @@ class Execution:
         "failure",
         "feed",
         "figures",
+        "gate",
         "keep",
         "listener",
         "logs",
@@ -108,6 +110,7 @@ class Execution:
         self.echo = echo
         self.listener = listener
         self.feed: Feed | None = None
+        self.gate: Gate | None = None
         self.traceparent = traceparent
         self.tracing: RunSpans | None = None
         self.retry: Retry | None = pipeline.options.retry
