@@ -54,6 +54,7 @@ def deploy(
     copy: Collection[str] = (),
     capture: Collection[str] = (),
     note: str | None = None,
+    traffic: float | None = None,
     **options: Any,
 ) -> Deployment:
     """Serve an immutable snapshot of ``pipeline`` as ``…/warmcell/{name}/invoke``.
@@ -67,6 +68,8 @@ def deploy(
         copy: names to freeze by copy that would be held by reference.
         capture: names to take along that no code mentions (found by ``globals()``, say).
         note: what to remember of this snapshot, shown wherever snapshots are listed.
+        traffic: share of the calls that this snapshot gets, beside the one that is served: 0.1 for
+            a tenth, 0 to have it warm only. Its settings count once it is promoted.
 
     Raises:
         DefinitionError: a parameter has no JSON form, or a step is unknown.
@@ -122,6 +125,7 @@ def deploy(
         middleware=bool(around is not None and around.layers),
         site=site,
         note=note,
+        traffic=traffic,
     )
     if isolated:
         deployed = _announce_isolated(binding, body, taken)
@@ -141,9 +145,10 @@ def _announce(binding: Binding, body: wire.Deploy, taken: Capture) -> dict[str, 
     except BaseException:
         here.serving.drop(binding.key)
         raise
-    binding.snapshot = deployed["snapshot"]
-    if deployed.get("stored") in (None, "pending"):
-        _store_behind(taken, body, deployed["snapshot"])
+    number = binding.snapshot = deployed.get("deployed", deployed["snapshot"])
+    # Beside another snapshot, it is that one which the host describes.
+    if body.traffic is not None or deployed.get("stored") in (None, "pending"):
+        _store_behind(taken, body, number)
     return deployed
 
 
@@ -163,7 +168,7 @@ def _announce_isolated(binding: Binding, body: wire.Deploy, taken: Capture) -> d
     deployed: dict[str, Any] = here.control(
         "POST", "api/v1/deployments", body, timeout=ISOLATED_SECONDS
     )
-    binding.snapshot = deployed["snapshot"]
+    binding.snapshot = deployed.get("deployed", deployed["snapshot"])
     here.keep(body.name, binding)
     return deployed
 

@@ -218,7 +218,8 @@ class Deployments:
                 updated_at=record.updated_at,
             )
         deployment.user = record.user
-        deployment.traffic = None
+        if not (body.again and deployment.snapshot == binding.snapshot):
+            deployment.traffic = None
         self.adopt(deployment, binding)
         deployment.updated_at = now()
         return deployment

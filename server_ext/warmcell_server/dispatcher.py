@@ -134,9 +134,6 @@ class Dispatcher:
             0 if run is None else int(run * 1_000_000),
             asyncio.get_running_loop().create_future(),
         )
-        call.snapshot = wanted.snapshot
-        if deployment.traffic is not None and call.snapshot is None:
-            call.snapshot = deployment.traffic.choose(call.run_id, parameters)
         if wanted.callback_url is not None:
             self._webhooks.expect(
                 run_id=call.run_id, deployment=deployment.name, url=wanted.callback_url
@@ -203,19 +200,20 @@ class Dispatcher:
         if wanted.stream or wanted.detached:
             self._hub.state(call.run_id, "running")
         binding.worker.send(invoke_message(pending))
-        if deployment.traffic is not None and not call.shadow and call.wanted.snapshot is None:
-            for shadow in self._shadowing.begin(call, moment):
-                self._calls[shadow.run_id] = shadow
-                self._send(shadow, moment)
 
     @staticmethod
     def _route(call: Waiting) -> Binding | None:
         """What executes a call: the least loaded of what holds its snapshot. A share of the traffic
         that nothing holds any more goes to what is served."""
-        found = call.deployment.route(call.snapshot)
-        if found is None and call.wanted.snapshot is None:
+        deployment, call.snapshot = call.deployment, call.wanted.snapshot
+        # Only now: shares may have changed while it waited.
+        if call.snapshot is not None or deployment.traffic is None:
+            return deployment.route(call.snapshot)
+        call.snapshot = deployment.traffic.choose(call.run_id, call.parameters)
+        found = deployment.route(call.snapshot)
+        if found is None:
             call.snapshot = None
-            found = call.deployment.route(None)
+            found = deployment.route(None)
         return found
 
     def _send_waiting(self, deployment: Deployment) -> None:
@@ -253,8 +251,6 @@ class Dispatcher:
         seconds = (finished_at - started_at) / 1_000_000
         if not call.shadow:
             deployment.ended(answer.status, finished_at, seconds, queued / 1_000_000, answer.steps)
-        if deployment.traffic is not None:
-            self._judge(pending, answer, seconds)
         refused: StoreError | None = None
         if pending.shown or call.wanted.kept or deployment.limits.keeps(answer.status):
             refused = self._records.ended(pending, answer, started_at, finished_at)
@@ -280,6 +276,10 @@ class Dispatcher:
             answer.headers,
         )
         self._tell(call, result, refused)
+        if call.shadow:
+            self._shadowing.ended(call, answer)
+        elif deployment.traffic is not None and call.wanted.snapshot is None:
+            self._judge(pending, answer, seconds)
         if deployment.queue or deployment.limits.pool is not None:
             self._send_waiting(deployment)
         if self._leaving:
@@ -287,13 +287,16 @@ class Dispatcher:
 
     def _judge(self, pending: Pending, answer: wire.Answer, seconds: float) -> None:
         """Tell the policy of the traffic how a call went."""
-        call, deployment = pending.call, pending.deployment
-        self._shadowing.ended(call, answer.status, answer.outputs)
-        if call.shadow or call.wanted.snapshot is not None or deployment.traffic is None:
-            return
-        cause = deployment.traffic.ended(pending.binding.snapshot, answer.status, seconds)
+        deployment, traffic = pending.deployment, pending.deployment.traffic
+        assert traffic is not None
+        cause = traffic.ended(pending.binding.snapshot, answer.status, seconds)
         if cause is not None and self.aborted is not None:
             self.aborted(deployment, cause)
+        if traffic.shadowed and not self._draining:
+            moment = now()
+            for shadow in self._shadowing.begin(pending.call, answer, moment):
+                self._calls[shadow.run_id] = shadow
+                self._send(shadow, moment)
 
     def _end_waiting(self, call: Waiting, status: Status, error: ErrorInfo) -> None:
         """End a call that never reached a worker and is in no queue any more."""
@@ -459,7 +462,7 @@ class Dispatcher:
         """Tell a caller, who is in no queue any more, that there is no worker."""
         self._calls.pop(call.run_id, None)
         if call.shadow:
-            self._shadowing.ended(call, "lost", None)
+            self._shadowing.ended(call, None)
             return
         error = call.deployment.unavailable
         if call.wanted.kept or (call.again and call.deployment.limits.keeps("lost")):
@@ -498,6 +501,7 @@ class Dispatcher:
                 log.exception("Deadlines could not all be looked at")
 
     def _sweep_once(self, moment: int) -> None:
+        self._records.catch_up()
         for pending in list(self._pending.values()):
             if pending.deadline and moment > pending.deadline:
                 self._time_out(pending)

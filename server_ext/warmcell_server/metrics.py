@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from warmcell_server.deployment import Deployment
 from warmcell_server.measures import Histogram
+from warmcell_server.shadow import OUTCOMES
 
 __all__ = ["CONTENT_TYPE", "expose", "render", "withdraw"]
 
@@ -118,6 +119,42 @@ class _Deployments(Collector):
                     [deployment.name, step], found_steps.buckets(), sum_value=found_steps.total
                 )
         yield steps
+        yield from _traffic(deployments)
+
+
+def _traffic(deployments: Iterable[Deployment]) -> Iterator[Metric]:
+    """What snapshots that share the calls of a deployment do; there while they do, so that the
+    numbers of old ones do not pile up."""
+    labels = ["deployment", "snapshot"]
+    weights = GaugeMetricFamily(
+        "warmcell_snapshot_weight", "Share of the calls that a snapshot gets.", labels=labels
+    )
+    runs = CounterMetricFamily(
+        "warmcell_snapshot_runs",
+        "Calls that a snapshot answered while it shared them with others.",
+        labels=[*labels, "status"],
+    )
+    shadows = CounterMetricFamily(
+        "warmcell_shadow_runs",
+        "Calls that a snapshot executed unseen, by how its answers compare.",
+        labels=[*labels, "outcome"],
+    )
+    for deployment in deployments:
+        traffic = deployment.traffic
+        if traffic is None:
+            continue
+        for number, window in traffic.windows.items():
+            own = [deployment.name, str(number)]
+            weights.add_metric(own, traffic.weights.get(number, 0.0))
+            for status in STATUSES:
+                runs.add_metric([*own, status], window.runs[status])
+        for number, shadow in traffic.shadowed.items():
+            for outcome in OUTCOMES:
+                own = [deployment.name, str(number), outcome]
+                shadows.add_metric(own, getattr(shadow, outcome))
+    yield weights
+    yield runs
+    yield shadows
 
 
 def _histogram(name: str, text: str, found: Iterable[tuple[str, Histogram]]) -> Metric:

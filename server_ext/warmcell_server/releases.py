@@ -109,6 +109,11 @@ class Releases:
         """
         part = share_of(share, "The traffic of a newcomer")
         self.check_beside(deployment, binding.body.pipeline)
+        if binding.body.again:  # its kernel is back, and shares may have changed meanwhile
+            self._host.deployments.attach(deployment, binding)
+            self._host.deployments.trim(deployment)
+            self._changed(deployment)
+            return
         before = deployment.traffic or Traffic(
             deployment.name, deployment.snapshot, {deployment.snapshot: 1.0}
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["AT_ONCE", "Shadow"]
+__all__ = ["AT_ONCE", "OUTCOMES", "Shadow"]
 
 AT_ONCE = 4  # calls that one shadow executes at the same time; more are dropped, never queued
+OUTCOMES = ("same", "different", "failed", "dropped")
 
 
 class Shadow:
@@ -33,7 +34,9 @@ class Shadow:
         return True
 
     def ended(self, outcome: str) -> None:
-        """A call that had a place ended: "same", "different", "failed" or "dropped"."""
+        """A call that had a place ended, as one of ``OUTCOMES``."""
+        if outcome not in OUTCOMES:
+            raise ValueError(f"a shadowing call cannot end as '{outcome}'")
         self.in_flight -= 1
         setattr(self, outcome, getattr(self, outcome) + 1)
 

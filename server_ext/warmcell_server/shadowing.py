@@ -1,14 +1,18 @@
-"""Shadowing: calls that another snapshot executes too, its answers compared and never returned."""
+"""Shadowing: calls that another snapshot executes too, its answers compared and never returned.
+
+A shadow begins when the real call has ended: it takes no place and no time from that.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from warmcell import wire
+from warmcell.answers import each_difference
 from warmcell.ids import new_id
 from warmcell_server.calls import Waiting, Wanted, heard
 
@@ -18,52 +22,39 @@ if TYPE_CHECKING:
 __all__ = ["Shadowing"]
 
 COMPARED = 256 << 10  # bytes of an answer; larger ones have to be equal byte for byte
+USER = "shadow"  # who asked for the real run by its key does not see what shadowed it
 
-
-@dataclass
-class _End:
-    status: str
-    outputs: bytes | None
-
-
-@dataclass
-class _Pair:
-    """A call and those that shadow it, as far as they have ended."""
-
-    open: dict[str, Shadow]
-    real: _End | None = None
-    ended: list[tuple[Shadow, _End]] = field(default_factory=list)
+_COMPARABLE = frozenset({"succeeded", "failed", "timed_out", "invalid"})
 
 
 class Shadowing:
-    """All calls that are shadowed now. Belongs to the host's event loop."""
+    """All calls that shadow others now. Belongs to the host's event loop."""
 
     def __init__(self) -> None:
-        self._pairs: dict[str, _Pair] = {}  # by the id of the real run
+        self._open: dict[str, tuple[Shadow, wire.Answer]] = {}  # by the id of the shadowing run
 
-    def begin(self, real: Waiting, moment: int) -> Iterator[Waiting]:
-        """The calls that shadow ``real``, which was just sent; all of them have to be sent."""
+    def begin(self, real: Waiting, answer: wire.Answer, moment: int) -> Iterator[Waiting]:
+        """The calls that shadow ``real``, which has just ended; all of them have to be sent."""
         deployment, wanted = real.deployment, real.wanted
         traffic = deployment.traffic
-        if traffic is None or real.again:
+        if traffic is None or not traffic.shadowed or answer.status not in _COMPARABLE:
             return
-        pair = _Pair({})
-        made = []
         for snapshot in traffic.shadows(real.run_id):
             shadow = traffic.shadowed[snapshot]
-            if wanted.file is not None:  # it is gone when the real call has ended
-                shadow.ended("dropped")
+            if wanted.file is not None or not deployment.holders(snapshot):
+                shadow.ended("dropped")  # an upload is gone with its call
                 continue
             call = Waiting(
                 new_id(),
                 real.parameters,
-                real.user,
+                USER,
                 "shadow",
                 Wanted(
                     snapshot=snapshot,
                     origin=real.run_id,
                     content_type=wanted.content_type,
                     query=wanted.query,
+                    accept=wanted.accept,
                     headers=wanted.headers,
                 ),
                 deployment,
@@ -76,40 +67,26 @@ class Shadowing:
                 shadow=True,
             )
             call.future.add_done_callback(heard)
-            pair.open[call.run_id] = shadow
-            made.append(call)
-        if made:
-            self._pairs[real.run_id] = pair
-        yield from made
+            self._open[call.run_id] = shadow, answer
+            yield call
 
-    def ended(self, call: Waiting, status: str, outputs: bytes | None) -> None:
-        """A call ended, a real one or one that shadows it."""
-        origin = call.wanted.origin if call.shadow else call.run_id
-        pair = self._pairs.get(origin or "")
-        if pair is None:
-            return
-        end = _End(status, outputs)
-        if call.shadow:
-            pair.ended.append((pair.open.pop(call.run_id), end))
-        else:
-            pair.real = end
-        if pair.real is None:
-            return
-        for shadow, its in pair.ended:
-            shadow.ended(_outcome(pair.real, its))
-        pair.ended = []
-        if not pair.open:
-            del self._pairs[origin or ""]
+    def ended(self, call: Waiting, answer: wire.Answer | None) -> None:
+        """A call that shadows another ended; without an answer nothing executed it."""
+        shadow, real = self._open.pop(call.run_id)
+        shadow.ended("dropped" if answer is None else _outcome(real, answer))
 
 
-def _outcome(real: _End, shadow: _End) -> str:
+def _outcome(real: wire.Answer, shadow: wire.Answer) -> str:
     if shadow.status != "succeeded":
         return "same" if real.status == shadow.status else "failed"
     if real.status != "succeeded":
         return "different"
-    first, second = real.outputs or b"", shadow.outputs or b""
+    if (real.body, real.content_type) != (shadow.body, shadow.content_type):
+        return "different"
+    first, second = real.outputs or b"null", shadow.outputs or b"null"
     if first == second:
         return "same"
     if max(len(first), len(second)) > COMPARED:
         return "different"
-    return "same" if msgspec.json.decode(first) == msgspec.json.decode(second) else "different"
+    apart = each_difference(msgspec.json.decode(first), msgspec.json.decode(second))
+    return "same" if next(apart, None) is None else "different"

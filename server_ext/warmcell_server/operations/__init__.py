@@ -11,6 +11,7 @@ from warmcell_server.operations import (
     runs,
     snapshots,
     status,
+    traffic,
     trust,
     webhooks,
 )
@@ -20,6 +21,7 @@ __all__ = ["ROUTES"]
 ROUTES: tuple[Route, ...] = (
     *status.ROUTES,
     *deployments.ROUTES,
+    *traffic.ROUTES,
     *keys.ROUTES,
     *pipelines.ROUTES,
     *webhooks.ROUTES,

@@ -73,15 +73,19 @@ async def _deploy(host: Host, call: Call) -> Result:
             snapshot.environment = known_environment(host, worker, body.environment)
         number = await asyncio.wrap_future(host.store.add_snapshot(snapshot))
         record = host.deployments.draft(body, number, user)
-        if body.traffic is not None:
-            host.releases.check_beside(host.deployments.find(body.name), body.pipeline)
+        current = host.deployments.find(body.name)
+        # Who comes back after it was promoted is no newcomer any more.
+        promoted = body.again and current is not None and current.snapshot == number
+        beside = body.traffic is not None and not promoted
+        if beside:
+            host.releases.check_beside(current, body.pipeline)
         async with AsyncExitStack() as stack:
             if own:
                 binding = await _isolated(host, stack, body, snapshot, number)
             else:
                 dedicated = host.kernels is not None and worker.kernel_id in host.kernels
                 binding = Binding(body.key, number, worker, body, dedicated=dedicated)
-            if body.traffic is not None:
+            if beside:
                 deployment = host.deployments.get(body.name)
                 host.releases.beside(deployment, binding, body.traffic)
                 _note_deploy(host, call, body, number, None)
