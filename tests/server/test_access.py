@@ -90,6 +90,8 @@ ROUTES: list[tuple[str, str, int, str | None, bool]] = [
     ("GET", f"api/v1/runs/{NONE}", 404, None, False),
     ("GET", f"api/v1/runs/{NONE}/events", 404, None, False),
     ("DELETE", f"api/v1/runs/{NONE}", 404, None, False),
+    ("POST", f"api/v1/runs/{NONE}/rerun", 404, None, False),
+    ("GET", f"api/v1/runs/{NONE}/compare/{NONE}", 404, None, False),
     ("POST", "api/v1/sql", 200, None, False),
     ("GET", "api/v1/changes?since=-1", 200, None, False),
     ("GET", "api/v1/nothing", 404, None, False),
@@ -286,7 +288,7 @@ def expected(who: str, method: str, path: str, status: int) -> int:
         return 403
     if who in ("cookie", "cookie-wrong-xsrf", "ada-without-xsrf"):
         return status if reads else 403
-    if who == "manager" and path.startswith("api/v1/pipelines/"):
+    if who == "manager" and (path.startswith("api/v1/pipelines/") or path.endswith("/trust")):
         return 403  # that would start a kernel
     if who in grants and action(method, path) not in grants[who]:
         return 403
