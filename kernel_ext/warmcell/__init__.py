@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from warmcell.around.endpoints.definition import endpoint
     from warmcell.around.exchange import Request, Response
+    from warmcell.backtests.gate import Gate
     from warmcell.client import Client
     from warmcell.config.deployment_settings import DeploymentSettings
     from warmcell.context import (
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Client",
     "DeploymentSettings",
+    "Gate",
     "Pipeline",
     "Request",
     "Response",
@@ -48,6 +50,7 @@ __all__ = [
 _HOMES = {
     "Client": "client",
     "DeploymentSettings": "config.deployment_settings",
+    "Gate": "backtests.gate",
     "Pipeline": "pipelines",
     "Request": "around.exchange",
     "Response": "around.exchange",

@@ -31,6 +31,7 @@ from warmcell.notebook.sources import sources
 from warmcell.runner import hooks
 from warmcell.schemas import output_schema, parameter_model
 from warmcell.serving import Binding
+    from warmcell.backtests.gate import Gating
 
 if TYPE_CHECKING:
     from warmcell.config import DeploymentSettings
@@ -53,6 +54,7 @@ def deploy(
     overtake: bool = False,
     copy: Collection[str] = (),
     capture: Collection[str] = (),
+    gate: Gating | None = None,
     note: str | None = None,
     traffic: float | None = None,
     **options: Any,
@@ -68,6 +70,10 @@ def deploy(
         copy: names to freeze by copy that would be held by reference.
         capture: names to take along that no code mentions (found by ``globals()``, say).
         note: what to remember of this snapshot, shown wherever snapshots are listed.
+        gate: bounds on what may change, checked before anything is switched: recorded calls are
+            replayed through the new snapshot, whose steps are really executed. A
+            :class:`~warmcell.Gate`, a dict of its fields, True for its usual bounds, or a function
+            of the :class:`~warmcell.backtests.Backtest` that returns whether to deploy.
         traffic: share of the calls that this snapshot gets, beside the one that is served: 0.1 for
             a tenth, 0 to have it warm only. Its settings count once it is promoted.
 
@@ -75,7 +81,9 @@ def deploy(
         DefinitionError: a parameter has no JSON form, or a step is unknown.
         InvalidName, UsageError: a name or a setting that does not fit.
         NameTaken: another notebook or host serves the name.
+        GateRefused: the gate; the error has the figures.
         SnapshotError: something that the code needs cannot be captured.
+    from warmcell.backtests import gate as gates
         DeployError: ``on_init`` raised.
     """
     from warmcell.config.deployment_settings import for_host, merged
@@ -83,6 +91,8 @@ def deploy(
 
     name = name_for(pipeline, deployment_name or name)
     if dedicated.loading():
+    if gate is not None:
+        gates.of(gate)
         return dedicated.not_now(name)
     wanted = merged(pipeline.options.settings, settings, options)
     pipeline.check()
@@ -96,7 +106,7 @@ def deploy(
     parameters = parameter_model(live.function, live.name, where=pipeline.source.place)
     around = surround(pipeline, taken.live) if captured else None
     isolated = bool(wanted.isolated or wanted.replicas)
-    state = None if isolated else initialise(live, around)
+    state = initialise(live, around) if gate is not None or not isolated else None
     binding = Binding(
         f"{name}:{new_id()}",
         live,
@@ -125,6 +135,9 @@ def deploy(
         middleware=bool(around is not None and around.layers),
         site=site,
         note=note,
+    if gate is not None:
+        seconds = wanted.run_timeout or wanted.timeout
+        body.gate = gates.check(binding, name, gate, timeout=seconds, keep=not isolated)
         traffic=traffic,
     )
     if isolated:

@@ -70,6 +70,14 @@ class DeployError(WarmcellError, RuntimeError):
     """A pipeline could not be deployed; what was served before is still served."""
 
 
+class GateRefused(DeployError):
+    """A deploy would change more than its gate allows. ``backtest`` has the figures."""
+
+    def __init__(self, message: str, *, backtest: Any = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.backtest = backtest
+
+
 class SnapshotError(WarmcellError, RuntimeError):
     """A snapshot could not be captured, written or restored."""
 

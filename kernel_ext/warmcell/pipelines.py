@@ -30,6 +30,7 @@ from warmcell.steps import (
 )
 
 if TYPE_CHECKING:
+    from warmcell.backtests import Backtest
     from warmcell.changes import SnapshotDiff, Snapshots
     from warmcell.config import DeploymentSettings
     from warmcell.runs import Run
@@ -286,6 +287,14 @@ class Pipeline:
         from warmcell.deploying import deploy
 
         return deploy(self, name, deployment_name=deployment_name, settings=settings, **options)
+
+    def backtest(self, name: str | None = None, *, last: int = 200, **options: Any) -> Backtest:
+        """Replay the newest ``last`` calls of deployment ``name`` through this pipeline as it is
+        now, and compare the answers. The steps are really executed; see
+        :func:`warmcell.backtests.backtesting.backtest`."""
+        from warmcell.backtests.backtesting import backtest
+
+        return backtest(self, name, last=last, **options)
 
     def snapshots(self) -> Snapshots:
         """The snapshots of this pipeline, newest first: who deployed them, when, with which

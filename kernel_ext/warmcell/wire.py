@@ -303,6 +303,7 @@ class Deploy(msgspec.Struct, omit_defaults=True):
     traffic: float | None = None  # the share of the calls that it gets beside what is served
     manifest: msgspec.Raw = msgspec.Raw(b"null")  # with ``isolated``: it is stored already
     environment: msgspec.Raw = msgspec.Raw(b"null")
+    gate: dict[str, object] | None = None  # what the gate found that let this pass
 
 
 class Stored(msgspec.Struct, omit_defaults=True):

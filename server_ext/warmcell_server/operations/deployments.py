@@ -117,13 +117,18 @@ def _note_deploy(
     """Record a deploy, and that a name changed hands."""
     if body.again:
         return  # the link was lost meanwhile, and nobody did anything
-    served = {"pipeline": body.pipeline, "snapshot": number, "notebook": body.notebook}
+    served: dict[str, Any] = {
+        "pipeline": body.pipeline,
+        "snapshot": number,
+        "notebook": body.notebook,
+    }
     owner = before["notebook"] if before is not None else None
     if before is not None and owner != body.notebook:
         note_change(host, call, "deployment.overtaken", body.name, before=before, after=served)
-    note_change(
-        host, call, "deployment.deployed", body.name, **served, note=body.note, before=before
-    )
+    detail = served | {"note": body.note, "before": before}
+    if body.gate is not None:
+        detail["gate"] = body.gate
+    note_change(host, call, "deployment.deployed", body.name, **detail)
 
 
 @ROUTES.add("DELETE", "api/v1/deployments/*")

@@ -1,0 +1,261 @@
+"""The calls of a deployment that a backtest replays: what went in, what came out, how long."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from warmcell.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from warmcell.client import Client
+    from warmcell.schemas import ParameterModel
+
+__all__ = ["MOST", "Recorded", "Selection", "Skipped", "is_file", "select"]
+
+MOST = 10_000
+"""Calls that one backtest replays at most."""
+
+_CHUNK = 100  # runs that are fetched at once
+_MASK = "**********"  # what pydantic shows of a secret
+_DESCRIBED = frozenset({"$type", "$preview", "$content_type", "$size", "$filename"})
+_FILE = frozenset({"content_type", "size", "href"})
+
+
+class Skipped(NamedTuple):
+    """A call that cannot be replayed, and why not."""
+
+    run_id: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Recorded:
+    """A call as the history has it. ``parameters`` are JSON. ``digests`` are of the outputs that
+    are kept as files, by name. ``seconds`` is how long it was executed."""
+
+    run_id: str
+    created_at: str
+    snapshot: int | None
+    parameters: bytes
+    outputs: dict[str, Any]
+    seconds: float | None
+    digests: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Selection:
+    """Which calls of a deployment are meant: the newest ``last`` that succeeded, ``since`` a time,
+    for which ``where`` (SQL over a line of the view ``runs``) holds, ``sample`` of them; or those
+    with the ids ``runs``."""
+
+    deployment: str
+    last: int = 200
+    since: datetime | str | None = None
+    where: str | None = None
+    runs: Sequence[str] | None = None
+    sample: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("last", "sample"):
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if not (whole and 1 <= value <= MOST) and not (value is None and name == "sample"):
+                raise UsageError(
+                    f"{name}={value!r} is not a number of calls.",
+                    hint=f"It is a whole number from 1 to {MOST}.",
+                )
+        if isinstance(self.runs, str):
+            self.runs = [self.runs]
+        if self.runs is not None and (self.since or self.where or self.sample):
+            raise UsageError("runs= names the calls; since, where and sample choose among others.")
+
+    def query(self) -> str:
+        """The SQL of their ids, newest first."""
+        # What repeats another call (a shadow, a rerun) would count that twice.
+        conditions = [
+            f"deployment = {_quoted(self.deployment)}",
+            "status = 'succeeded'",
+            "origin IS NULL",
+        ]
+        if self.since is not None:
+            conditions.append(f"created_at >= TIMESTAMP {_quoted(_moment(self.since))}")
+        if self.where is not None:
+            conditions.append(f"({self.where}\n)")
+        return (
+            f"SELECT run_id FROM runs WHERE {' AND '.join(conditions)} "
+            f"ORDER BY created_at DESC, run_id DESC LIMIT {self.last}"
+        )
+
+
+def select(
+    client: Client, wanted: Selection, parameters: ParameterModel
+) -> tuple[list[Recorded], list[Skipped]]:
+    """Fetch the calls, newest first, and name those that cannot be replayed.
+
+    ``parameters`` are what the draft takes. Raises :class:`NotFound` for a run id that there is
+    not, and :class:`~warmcell.errors.QueryError` for a condition that is no SQL.
+    """
+    if wanted.runs is not None:
+        ids = list(dict.fromkeys(wanted.runs))
+    else:
+        ids = [row[0] for row in client.sql(wanted.query(), limit=MOST).rows]
+        if wanted.sample is not None and wanted.sample < len(ids):
+            chosen = set(sorted(ids, key=_drawn)[: wanted.sample])
+            ids = [one for one in ids if one in chosen]
+    calls: list[Recorded] = []
+    skipped: list[Skipped] = []
+    schemas = _Schemas(client)
+    for row in _rows(client, ids):
+        try:
+            calls.append(_recorded(client, row, schemas, parameters))
+        except _NotReplayable as error:
+            skipped.append(Skipped(row["run_id"], str(error)))
+    return calls, skipped
+
+
+def is_file(value: Any) -> bool:
+    """Whether an output stands for a file that the history keeps."""
+    return isinstance(value, dict) and value.keys() == _FILE
+
+
+class _NotReplayable(Exception):
+    """Why a call cannot be replayed."""
+
+
+class _Schemas:
+    """The parameters' schemas of the snapshots that were called."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._known: dict[tuple[str, int], Mapping[str, Any]] = {}
+
+    def of(self, pipeline: str, snapshot: int | None) -> Mapping[str, Any]:
+        """The schema; empty where there is no such snapshot any more."""
+        if snapshot is None:
+            return {}
+        key = (pipeline, snapshot)
+        if key not in self._known:
+            try:
+                found = self._client.get_snapshot(pipeline, snapshot)["input_schema"]
+            except NotFound:
+                found = {}
+            self._known[key] = found or {}
+        return self._known[key]
+
+
+def _rows(client: Client, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(ids), _CHUNK):
+        part = ids[start : start + _CHUNK]
+        # As text: what is replayed is what was recorded, to the last digit of a number.
+        table = client.sql(
+            "SELECT run_id, pipeline, snapshot, created_at, status, trigger, "
+            "parameters::VARCHAR AS parameters, outputs::VARCHAR AS outputs, "
+            "date_diff('microsecond', started_at, finished_at) / 1e6 AS seconds "
+            f"FROM runs WHERE run_id IN ({', '.join(map(_quoted, part))})",
+            limit=_CHUNK,
+        )
+        found = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+        for one in part:
+            if one not in found:
+                raise NotFound(f"There is no run {one!r}.")
+            yield found[one]
+
+
+def _recorded(
+    client: Client, row: Mapping[str, Any], schemas: _Schemas, model: ParameterModel
+) -> Recorded:
+    if row["status"] != "succeeded":
+        raise _NotReplayable(f"it {row['status']}, so that there is no answer to compare with")
+    if row["parameters"] is None:
+        raise _NotReplayable("its parameters are not recorded")
+    if row["outputs"] is None:
+        raise _NotReplayable("its outputs are not recorded")
+    schema = schemas.of(row["pipeline"], row["snapshot"])
+    parameters = _parameters(row["parameters"], schema, model)
+    outputs = json.loads(row["outputs"])
+    digests: dict[str, str] = {}
+    if any(map(is_file, outputs.values())):
+        run = client.get_run(row["run_id"])
+        outputs = run.outputs
+        digests = {
+            artifact["name"].removeprefix("outputs/"): artifact["digest"]
+            for artifact in run.artifacts
+            if artifact["kind"] == "output" and artifact["digest"]
+        }
+    return Recorded(
+        row["run_id"],
+        row["created_at"],
+        row["snapshot"],
+        parameters,
+        outputs,
+        row["seconds"],
+        digests,
+    )
+
+
+def _parameters(text: str, schema: Mapping[str, Any], model: ParameterModel) -> bytes:
+    """The parameters as the draft gets them. Those that it does not take any more and that had
+    their default are left out: callers rarely send those."""
+    values: dict[str, Any] = json.loads(text)
+    secret = '"writeOnly"' in json.dumps([schema, model.json_schema()]) or not schema
+    for name, value in values.items():
+        if any(map(_described, value if isinstance(value, list) and value else [value])):
+            file = "$content_type" in json.dumps(value)
+            why = "came as a file" if file else "was too large to be recorded"
+            raise _NotReplayable(f"`{name}` {why}: the history has a description of it only")
+        if secret and _masked(value):
+            raise _NotReplayable(f"`{name}` is redacted in the history")
+    defaults = schema.get("properties") or {}
+    gone = [
+        name
+        for name, value in values.items()
+        if not model.extra
+        and name not in model.names
+        and "default" in defaults.get(name, {})
+        and defaults[name]["default"] == value
+    ]
+    if not gone:
+        return text.encode()
+    return json.dumps({name: value for name, value in values.items() if name not in gone}).encode()
+
+
+def _described(value: Any) -> bool:
+    return isinstance(value, dict) and "$type" in value and value.keys() <= _DESCRIBED
+
+
+def _masked(value: Any) -> bool:
+    if isinstance(value, str):
+        return value == _MASK
+    inner: Iterable[Any] = ()
+    if isinstance(value, dict):
+        inner = value.values()
+    elif isinstance(value, list):
+        inner = value
+    return any(map(_masked, inner))
+
+
+def _drawn(run_id: str) -> bytes:
+    """By what a sample is drawn: at random as to the calls, and the same every time."""
+    return hashlib.sha256(run_id.encode()).digest()
+
+
+def _quoted(text: object) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def _moment(given: datetime | str) -> str:
+    """A time as the store has it: UTC, without an offset. A naive one is UTC."""
+    try:
+        moment = given if isinstance(given, datetime) else datetime.fromisoformat(given)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"since={given!r} is no time.", hint='For example: since="2026-11-21T09:30:00Z"'
+        ) from None
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return moment.isoformat(sep=" ")
