@@ -106,9 +106,30 @@ def links_html(deployment: Json) -> str:
     return f'<span class="wc-links">{"".join(links)}</span>'
 
 
+def _traffic(deployment: Json) -> list[str]:
+    """How its calls are shared among snapshots, or why they are no longer."""
+    traffic = deployment.get("traffic")
+    if not isinstance(traffic, Mapping):
+        return []
+    found = []
+    shares = [one for one in traffic["snapshots"] if one["weight"]]
+    if len(shares) > 1:
+        parts = ", ".join(
+            f"snapshot {one['snapshot']} {100 * one['weight']:.3g}%" for one in shares
+        )
+        found.append(f"Calls are shared: {parts}.")
+    for one in traffic["shadows"]:
+        found.append(
+            f"Snapshot {one['snapshot']} executes {100 * one['fraction']:.3g}% of the calls too."
+        )
+    if traffic["aborted"]:
+        found.append(f"Aborted: {traffic['aborted']['cause']}")
+    return found
+
+
 def _troubles(deployment: Json) -> list[str]:
     """Why calls do not run, or who may make them that one might not expect."""
-    found = [deployment.get("reason"), deployment.get("starved")]
+    found = [deployment.get("reason"), deployment.get("starved"), *_traffic(deployment)]
     settings = deployment.get("settings")
     if isinstance(settings, Mapping) and settings.get("auth") == "public":
         found.append("Open to anybody who reaches this server.")
