@@ -21,6 +21,7 @@ from warmcell.remote.transport import Http, Transport
 
 if TYPE_CHECKING:
     from warmcell.changes import SnapshotDiff, Snapshots
+    from warmcell.compared import RunComparison
     from warmcell.runs import Run
 
 __all__ = ["Client", "Table"]
@@ -128,14 +129,43 @@ class Client:
         if self._keyed:  # which opens the runs of its deployment only
             path = f"{quote(given.pop('deployment', '') or self._named(None), safe='')}/runs"
         answer = self._call("GET", f"{path}?{urlencode(given)}")
-        return [Run.from_json(run) for run in answer["runs"]]
+        return [Run.from_json(run, self._transport) for run in answer["runs"]]
 
     def get_run(self, run_id: str) -> Run:
         """Return one run with its steps, artifacts and logs. Raises
         :class:`~warmcell.errors.NotFound`."""
         from warmcell.runs import Run
 
-        return Run.from_json(self._call("GET", self._run_path(run_id)))
+        return Run.from_json(self._call("GET", self._run_path(run_id)), self._transport)
+
+    def rerun(
+        self,
+        run_id: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        replace: bool = False,
+        snapshot: int | str = "own",
+        wait: bool = True,
+        timeout: float | None = None,
+    ) -> Run:
+        """Run a call of a deployment once more; see :meth:`warmcell.runs.Run.rerun`."""
+        from warmcell.rerun import rerun
+
+        return rerun(
+            self._transport, run_id, parameters, replace=replace, snapshot=snapshot, wait=wait,
+            timeout=timeout,
+        )  # fmt: skip
+
+    def compare_runs(
+        self, before: str, after: str, *, tolerance: float | None = None
+    ) -> RunComparison:
+        """Return what differs between two runs: inputs, outputs, steps. Numbers at most
+        ``tolerance`` apart count as the same. Raises :class:`~warmcell.errors.NotFound`."""
+        from warmcell.compared import RunComparison
+
+        path = f"api/v1/runs/{quote(before, safe='')}/compare/{quote(after, safe='')}"
+        given = "" if tolerance is None else f"?tolerance={tolerance}"
+        return RunComparison(self._call("GET", path + given))
 
     def cancel_run(self, run_id: str) -> None:
         """Cancel a run. Raises :class:`~warmcell.errors.Conflict` if it has ended."""

@@ -15,6 +15,8 @@ from warmcell.records import RunDetail, RunRecord, StepRecord
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from warmcell.compared import RunComparison
+    from warmcell.remote.transport import Transport
     from warmcell.runner import Outcome
 
 __all__ = ["Run", "StepRun"]
@@ -58,8 +60,13 @@ class Run:
     JSON form. Times are aware datetimes.
     """
 
-    def __init__(self, described: Mapping[str, Any] | Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        described: Mapping[str, Any] | Callable[[], dict[str, Any]],
+        transport: Transport | None = None,
+    ) -> None:
         self._source = described
+        self._transport = transport  # to where it came from; else to this kernel's host
         self._outputs: dict[str, Any] | None = None
         self._value: Any = None
         self.shown = False  # live, in the output of the cell that started it
@@ -70,9 +77,9 @@ class Run:
         return self._source() if callable(self._source) else dict(self._source)
 
     @classmethod
-    def from_json(cls, described: Mapping[str, Any]) -> Run:
+    def from_json(cls, described: Mapping[str, Any], transport: Transport | None = None) -> Run:
         """Make a run of the JSON that ``GET api/v1/runs/{id}`` or the list of runs gives."""
-        return cls(described)
+        return cls(described, transport)
 
     @classmethod
     def from_outcome(cls, record: RunRecord, outcome: Outcome) -> Run:
@@ -118,6 +125,11 @@ class Run:
     def snapshot(self) -> int | None:
         """Number of the snapshot that was executed, if one was."""
         return self._described.get("snapshot")
+
+    @property
+    def origin(self) -> str | None:
+        """Id of the run that this one repeats, if it does."""
+        return self._described.get("origin")
 
     @property
     def created_at(self) -> datetime | None:
@@ -197,6 +209,46 @@ class Run:
                     "value"
                 )
         return found
+
+    def rerun(
+        self,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        replace: bool = False,
+        snapshot: int | str = "own",
+        wait: bool = True,
+        timeout: float | None = None,
+    ) -> Run:
+        """Run it once more, as a call of its deployment, and return the run that this made, however
+        it ended.
+
+        Args:
+            parameters: replace single parameters of the run; with ``replace`` they are all.
+            snapshot: ``"own"``, ``"newest"`` (of its pipeline) or a number. One that is not warm is
+                restored for this.
+            wait: for its end, at most ``timeout`` seconds.
+
+        Raises:
+            Conflict: it was no call of a deployment.
+            ParameterError: its input was not recorded as it was, or does not fit.
+            SnapshotError: the snapshot cannot be restored.
+            TimeoutError: it goes on after ``timeout``.
+        """
+        from warmcell.client import Client
+        from warmcell.rerun import rerun
+
+        transport = self._transport or Client()._transport
+        return rerun(
+            transport, self.id, parameters, replace=replace, snapshot=snapshot, wait=wait,
+            timeout=timeout,
+        )  # fmt: skip
+
+    def compare(self, other: Run | str, *, tolerance: float | None = None) -> RunComparison:
+        """Return what differs from this run to ``other``, or the run of that id: inputs, outputs,
+        steps. Numbers at most ``tolerance`` apart count as the same."""
+        from warmcell.rerun import compare
+
+        return compare(self, other, tolerance=tolerance)
 
     def to_json(self) -> dict[str, Any]:
         """The run as ``GET api/v1/runs/{id}`` describes it."""

@@ -26,6 +26,7 @@ from warmcell_server.keys.keyring import Keys
 from warmcell_server.link import LinkServer
 from warmcell_server.questions import Questions
 from warmcell_server.releases import Releases
+from warmcell_server.reruns import Reruns
 from warmcell_server.restoring import Restoring
 from warmcell_server.store import Store
 from warmcell_server.trusting import Trusting
@@ -73,6 +74,7 @@ class Host:
         self.housekeeping: Housekeeping
         self.restoring: Restoring
         self.releases: Releases
+        self.reruns: Reruns
         self.keys = Keys(home)
         self.hub = Events()
         self.idempotency = Idempotency()
@@ -112,6 +114,7 @@ class Host:
         self.api = Api(self)
         self.restoring = Restoring(self)
         self.releases = Releases(self)
+        self.reruns = Reruns(self)
         self.dispatcher.aborted = self.releases.aborted
         self.dispatcher.wake = self.endpoints.wake = self.restoring.lifetimes.wake
         await self.refresh()

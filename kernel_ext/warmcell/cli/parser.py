@@ -232,6 +232,21 @@ def _runs(menu: _Menu) -> None:
         made.add_argument("run_id", metavar="RUN", help="id of the run")
         made.add_argument("--deployment", metavar="NAME", help="its deployment, with a key")
     wait.add_argument("--timeout", type=_seconds, metavar="S", help="seconds to wait at most")
+    rerun = menu.add("rerun", "runs", "rerun", "run a call once more, with the same or other input",
+                     words=_PARAMETERS)  # fmt: skip
+    rerun.add_argument("run_id", metavar="RUN", help="id of the run")
+    rerun.add_argument("--snapshot", default="own", metavar="N",
+                       help="own, newest or a number (own)")  # fmt: skip
+    rerun.add_argument("--replace", action="store_true",
+                       help="the parameters given are all, not changes to the run's")  # fmt: skip
+    rerun.add_argument("--no-wait", action="store_true", help="only start the run; prints its id")
+    rerun.add_argument("--timeout", type=_seconds, metavar="S", help="seconds to wait at most")
+    _given(rerun)
+    compare = menu.add("compare", "runs", "compare", "what differs between two runs")
+    compare.add_argument("before", metavar="RUN", help="id of a run")
+    compare.add_argument("after", metavar="RUN", help="id of another one")
+    compare.add_argument("--tolerance", type=float, metavar="X",
+                         help="how far numbers may be apart and count as the same")  # fmt: skip
 
 
 def _servers(top: _Menu) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
 
 from warmcell.cli import deployments, ends, show
-from warmcell.cli.given import client
+from warmcell.cli.given import client, parameters
 from warmcell.client import Client
 from warmcell.remote.handle import RunHandle, error_of
 
-__all__ = ["cancel", "follow", "listing", "show_run", "wait"]
+__all__ = ["cancel", "compare", "follow", "listing", "rerun", "show_run", "wait"]
 
 
 def listing(given: Namespace) -> None:
@@ -77,6 +79,49 @@ def follow(given: Namespace) -> int:
     if described["status"] == "succeeded":
         return 0
     return ends.failed(error_of(described), as_json=given.json)
+
+
+def rerun(given: Namespace) -> int:
+    """Run a call once more, and print the outputs of the run that this made."""
+    here = client(given)
+    run = here.get_run(given.run_id)
+
+    def schema() -> Mapping[str, Any]:
+        if run.snapshot is None:
+            return {}
+        found: Mapping[str, Any] = here.get_snapshot(run.pipeline, run.snapshot)["input_schema"]
+        return found
+
+    named = given.snapshot
+    made = here.rerun(
+        run.id,
+        parameters(given, schema) or ({} if given.replace else None),
+        replace=given.replace,
+        snapshot=int(named) if named.isdecimal() else named,
+        wait=not given.no_wait,
+        timeout=given.timeout,
+    )
+    described = made.to_json()
+    if given.json:
+        show.as_json(described)
+    elif given.no_wait:
+        show.value(made.id)
+    if given.no_wait or made.status == "succeeded":
+        if not (given.json or given.no_wait):
+            show.note(f"Run {made.id}.")
+            show.outputs(made.outputs)
+        return 0
+    return ends.failed(error_of(described), as_json=given.json)
+
+
+def compare(given: Namespace) -> int:
+    """Print what differs between two runs; like ``diff``, 1 if they gave not the same."""
+    found = client(given).compare_runs(given.before, given.after, tolerance=given.tolerance)
+    if given.json:
+        show.as_json(found.to_json())
+    else:
+        show.value(repr(found))
+    return 1 if found else 0
 
 
 def _handle(here: Client, given: Namespace) -> RunHandle:

@@ -77,7 +77,8 @@ class RunHandle:
         """The run with its steps, artifacts and logs, as far as it is."""
         from warmcell.runs import Run
 
-        return Run.from_json(self._known if self._ended else self.refresh())
+        known = self._known if self._ended else self.refresh()
+        return Run.from_json(known, self._transport)
 
     def refresh(self) -> dict[str, Any]:
         """Ask the server; returns the run as ``GET {name}/runs/{id}`` describes it, of a queued
@@ -123,6 +124,13 @@ class RunHandle:
 
     def __await__(self) -> Generator[Any, None, dict[str, Any]]:
         return self.aresult().__await__()
+
+    def rerun(self, parameters: Mapping[str, Any] | None = None, **how: Any) -> Run:
+        """Run it once more and return the run that this made; see
+        :meth:`warmcell.runs.Run.rerun`."""
+        from warmcell.rerun import rerun
+
+        return rerun(self._transport, self.run_id, parameters, **how)
 
     # -- on its way ----------------------------------------------------------------------------
 

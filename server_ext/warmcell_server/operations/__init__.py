@@ -8,6 +8,7 @@ from warmcell_server.operations import (
     deployments,
     keys,
     pipelines,
+    rerun,
     runs,
     snapshots,
     status,
@@ -29,4 +30,5 @@ ROUTES: tuple[Route, ...] = (
     *trust.ROUTES,
     *changes.ROUTES,
     *runs.ROUTES,
+    *rerun.ROUTES,
 )
