@@ -50,9 +50,9 @@ def _common(magic: Callable[..., Any]) -> Callable[..., Any]:
 
 @magics_class
 class WarmcellMagics(Magics):
-    """``%%step``, ``%%pipeline``, ``%%endpoint``, ``%deploy``, ``%undeploy``, ``%open``,
-    ``%replay``, ``%runs``, ``%pipelines`` and ``%deployments``. ``replaced`` holds magics of the
-    same names that were there before."""
+    """``%%step``, ``%%pipeline``, ``%%endpoint``, ``%deploy``, ``%backtest``, ``%undeploy``,
+    ``%open``, ``%replay``, ``%runs``, ``%pipelines`` and ``%deployments``. ``replaced`` holds magics
+    of the same names that were there before."""
 
     replaced: dict[tuple[str, str], Any]
 
@@ -146,6 +146,7 @@ class WarmcellMagics(Magics):
     @serving_options
     @argument("--overtake", action="store_true", help="take the name over from another notebook")
     @argument("--note", nargs="+", metavar="WORD", help="what to remember of this snapshot")
+    @argument("--gate", metavar="GATE", help="bounds on what may change: a name, or True")
     @line_magic
     def deploy(self, line: str) -> Any:
         """Serve a snapshot of a pipeline under a URL: %deploy churn, or %deploy churn my-name."""
@@ -153,7 +154,33 @@ class WarmcellMagics(Magics):
         pipeline = pipeline_named(self._here.user_ns, given.pipeline)
         settings = settings_given(given, self._here.user_ns)
         note = " ".join(given.note).strip("\"'") if given.note else None
-        return pipeline.deploy(given.name, settings=settings, overtake=given.overtake, note=note)
+        gate = given.gate and literal(self._here.user_ns, given.gate, "--gate")
+        return pipeline.deploy(
+            given.name, settings=settings, overtake=given.overtake, note=note, gate=gate
+        )
+
+    @verbatim
+    @magic_arguments("backtest")
+    @argument("pipeline", metavar="PIPELINE", help="the pipeline, by the name of its variable")
+    @argument("name", nargs="?", metavar="NAME", help="the deployment whose calls are replayed")
+    @argument("--last", type=int, metavar="N", help="how many calls, the newest; 200 by default")
+    @argument("--since", metavar="TIME", help="only calls from then on: 2026-11-21T09:30:00Z")
+    @argument("--sample", type=int, metavar="N", help="so many of them, drawn at random")
+    @argument("--runs", nargs="+", metavar="ID", help="exactly these calls")
+    @argument("--tolerance", type=float, metavar="X", help="how far numbers may be apart")
+    @argument("--ignore", nargs="+", metavar="PLACE", help="not compared: rows[*].id")
+    @argument("--concurrency", type=int, metavar="N", help="calls at once")
+    @argument("--timeout", type=float, metavar="S", help="seconds that a call may take")
+    @line_magic
+    def backtest(self, line: str) -> Any:
+        """Replay recorded calls through a pipeline as it is now, and compare: %backtest churn.
+
+        Its steps are really executed. Nothing is deployed, and nothing recorded.
+        """
+        parsed = vars(_parse(WarmcellMagics.backtest, line))
+        given = {name: value for name, value in parsed.items() if value is not None}
+        pipeline = pipeline_named(self._here.user_ns, given.pop("pipeline"))
+        return pipeline.backtest(given.pop("name", None), **given)
 
     @magic_arguments("undeploy")
     @argument("name", metavar="NAME", help="name of the deployment")

@@ -296,6 +296,16 @@ def test_middleware_is_named_and_not_replayed(cell: Notebook) -> None:
     assert "Middleware is not replayed" in repr(found)
 
 
+def test_the_magics_say_the_same(cell: Notebook) -> None:
+    """%backtest takes the options of the method, %deploy a gate."""
+    found: Backtest = cell("%backtest scoring scores --last 3 --ignore answer.rows[*].id")
+    assert (found.deployment, len(found.rows)) == ("scores", 3)
+    assert isinstance(cell.fails("%backtest scoring scores --last 0"), UsageError)
+    cell("strict = Gate(min_runs=1, max_changed=0)\nfactor = 4.0")
+    assert isinstance(cell.fails("%deploy scoring scores --gate strict"), GateRefused)
+    assert isinstance(cell.fails("%deploy scoring scores --gate nothing"), UsageError)
+
+
 # -- gates -----------------------------------------------------------------------------------
 
 
