@@ -61,6 +61,15 @@ class LabNotebook:
             cell = self.run(name)
         return cell
 
+    def restart(self) -> None:
+        """Choose Kernel > Restart Kernel… in the menu, confirm, and wait until that is done."""
+        self.page.locator("#jp-MainMenu").get_by_text("Kernel", exact=True).click()
+        self.page.locator('.lm-Menu [data-command="kernelmenu:restart"]').click()
+        with self.page.expect_response(lambda answer: "/restart" in answer.url) as restarted:
+            self.page.locator(".jp-Dialog .jp-mod-accept").click()
+        assert restarted.value.ok
+        self.page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
+
     def prompt(self, name: str, timeout: float = 5.0) -> str:
         """The prompt of a cell that has run, such as ``[3]:``: it changes with every execution."""
         prompt = self.cell(name).locator(".jp-InputPrompt").filter(has_text=RAN)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import traitlets
 
 from warmcell.errors import WarmcellError
 from warmcell.ids import now
-from warmcell.link import control, status
+from warmcell.link import control, notebook, status
 from warmcell_widgets import formatting as fmt
 from warmcell_widgets import settings
 from warmcell_widgets.assets import script
 from warmcell_widgets.bridge import HostView, problem
 from warmcell_widgets.deployments import deployment_body, deployments_text
 from warmcell_widgets.markup import text, wrap
+from warmcell_widgets.serving import serve_here
 
 if TYPE_CHECKING:
+    from warmcell.deployment import Deployment
     from warmcell.pipelines import Pipeline
 
 
@@ -36,6 +39,7 @@ class DeployWidget(HostView):
     _name = traitlets.Unicode().tag(sync=True)
     _url = traitlets.Unicode().tag(sync=True)
     _settings = traitlets.Dict().tag(sync=True)  # the pipeline's own, when the view was made
+    _notebook = traitlets.Unicode(None, allow_none=True).tag(sync=True)
 
     def __init__(self, pipeline: Pipeline, name: str | None = None) -> None:
         control("GET", "api/v1/status")  # connects
@@ -45,6 +49,7 @@ class DeployWidget(HostView):
             _name=name or default_name(pipeline.name),
             _url=status().url,
             _settings=settings.own(pipeline),
+            _notebook=notebook(),
         )
 
     @property
@@ -60,8 +65,10 @@ class DeployWidget(HostView):
             self._tell_settings(name)
         elif message.get("kind") == "warmcell-deploy":
             note = str(message.get("note") or "") or None
-            self._deploy(message.get("id"), name, message.get("settings") or {}, note)
-            self.refresh_static()
+            given = message.get("settings") or {}
+            self._answer_deploy(message.get("id"), name, lambda: self._deploy(name, given, note))
+        elif message.get("kind") == "warmcell-serve":
+            self._answer_deploy(message.get("id"), name, lambda: serve_here(self.pipeline, name))
 
     def _tell_settings(self, name: str) -> None:
         """Send what a click on Deploy would set."""
@@ -71,22 +78,27 @@ class DeployWidget(HostView):
             return  # the form goes on showing what it has
         self.send({"kind": "warmcell-settings", "name": name, "settings": planned})
 
-    def _deploy(
-        self, identifier: object, name: str, changes: dict[str, Any], note: str | None
+    def _deploy(self, name: str, changes: dict[str, Any], note: str | None) -> Deployment:
+        pipeline = self.pipeline
+        given = settings.given(pipeline, name, changes)
+        deployed: Deployment = pipeline.deploy(name, settings=given, note=note)
+        return deployed
+
+    def _answer_deploy(
+        self, identifier: object, name: str, deploy: Callable[[], Deployment]
     ) -> None:
+        """Deploy, and tell the view how that went."""
         self.send({"kind": "warmcell-deploying", "id": identifier})
         answer: dict[str, Any] = {"kind": "warmcell-deployed", "id": identifier}
         try:
-            pipeline = self.pipeline
-            given = settings.given(pipeline, name, changes)
-            made = pipeline.deploy(name, settings=given, note=note)
+            made = deploy()
             answer["deployment"] = {
                 "name": made.name,
                 "snapshot": made.snapshot,
                 "url": made.url,
                 "notes": made.notes,
             }
-            answer["settings"] = settings.planned(pipeline, name)
+            answer["settings"] = settings.planned(self.pipeline, name)
         except BaseException as error:  # the outermost edge: on_init is the user's code
             answer["problem"] = problem(error)
             if isinstance(error, settings.Misfit):
@@ -95,6 +107,7 @@ class DeployWidget(HostView):
                 raise
         finally:
             self.send(answer)
+        self.refresh_static()
 
     def _deployed(self) -> list[dict[str, Any]]:
         found = control("GET", "api/v1/deployments")["deployments"]

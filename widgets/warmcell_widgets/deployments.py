@@ -31,6 +31,8 @@ def deployment_body(deployment: Json, *, as_of: object = None) -> str:
         parts.append(f'<div class="wc-part wc-dim wc-said">{text(deployment["note"])}</div>')
     for note in _troubles(deployment):
         parts.append(f'<div class="wc-part"><div class="wc-note">{text(note)}</div></div>')
+    if source := served_from(deployment):
+        parts.append(f'<div class="wc-part wc-dim">{text(source)}</div>')
     if url:
         parts.append(
             f'<div class="wc-part"><p class="wc-label">call it{links_html(deployment)}</p>'
@@ -51,6 +53,8 @@ def deployment_text(deployment: Json) -> str:
     if deployment.get("note"):
         lines.append(f"  {deployment['note']}")
     lines += [f"  {note}" for note in _troubles(deployment)]
+    if source := served_from(deployment):
+        lines.append(f"  {source}")
     if deployment.get("invoke_url") or deployment.get("url"):
         lines.append("  " + str(deployment.get("invoke_url") or deployment.get("url")))
     lines += [f"  note: {note}" for note in deployment.get("notes") or ()]
@@ -104,6 +108,13 @@ def links_html(deployment: Json) -> str:
     pages = (("playground", ""), ("docs", "docs"), ("metrics", "metrics"))
     links = (f' <a href="{text(url + path)}" target="_blank">{name}</a>' for name, path in pages)
     return f'<span class="wc-links">{"".join(links)}</span>'
+
+
+def served_from(deployment: Json) -> str:
+    """The kernel behind a deployment, in a sentence; empty while there is none."""
+    if deployment.get("served_by") == "notebook":
+        return f"Served from the kernel of {deployment.get('notebook') or 'its notebook'}."
+    return "Served from a dedicated kernel." if deployment.get("served_by") else ""
 
 
 def _traffic(deployment: Json) -> list[str]:

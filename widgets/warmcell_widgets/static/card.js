@@ -5,6 +5,7 @@ import { button, copyButton, duration, make, setText, statusNode } from "./dom.j
 import { Holdings } from "./drift.js";
 import { Keys } from "./keys.js";
 import { Release } from "./release.js";
+import { Source } from "./source.js";
 import { Versions } from "./versions.js";
 
 const SLOW_LAG_S = 0.05;
@@ -39,10 +40,11 @@ export class Card {
       (action, body) => owner.act(this, () => owner.host.request("POST", `${this.path}/${action}`, body)),
       () => owner.refresh());
     this.holdings = new Holdings(this.path, () => owner.host, () => this.item, () => owner.redeploy(name));
+    this.source = new Source(() => owner.notebook, () => owner.isAlive, () => owner.serveHere(name));
     this.node = make("div", "wc-part wc-deployment",
       make("div", "wc-line", this.status, make("span", "wc-name", name), this.serves, this.calls,
         this.open, this.links, make("span", "wc-push wc-tools", this.versions, this.remove)),
-      this.said, this.reason, this.lag, this.problem, this.release.node, call, this.keys.node, this.snapshots.node,
+      this.said, this.reason, this.source.node, this.lag, this.problem, this.release.node, call, this.keys.node, this.snapshots.node,
       this.holdings.node, this.held);
     this.node.dataset.deployment = name;
   }
@@ -61,6 +63,7 @@ export class Card {
     this.note(this.lag, item.starved || (item.lag > SLOW_LAG_S
       ? `What runs in this kernel delays calls by up to ${duration(item.lag)} (waiting for Python's interpreter lock).` : ""));
     this.note(this.said, item.note);
+    this.source.update(item);
     this.release.update(item);
     this.keys.refresh();
     this.snapshots.refresh();

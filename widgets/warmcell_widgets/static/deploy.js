@@ -9,6 +9,7 @@ const NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 const RESERVED = new Set(["api", "static", "mcp", "docs", "metrics"]);
 const WAITING_MS = 400;
 const POLL_MS = 5000;
+const ENDS = new Set(["restarting", "autorestarting", "terminating", "dead"]);
 
 /** What is wrong with a deployment's name, or "". */
 export function nameProblem(name) {
@@ -25,9 +26,11 @@ class Deploy {
     this.model = model;
     this.signal = signal;
     this.pipeline = model.get("_pipeline");
+    this.notebook = model.get("_notebook");
     this.cards = new Map();          // deployment name -> Card
     this.sent = null;                // id of the deploy under way
     this.count = 0;
+    this.isAlive = true;             // the kernel that made this view
     this.build(el);
   }
 
@@ -69,6 +72,7 @@ class Deploy {
     const receive = (message) => this.receive(message);
     this.model.on("msg:custom", receive);
     this.signal.addEventListener("abort", () => this.model.off("msg:custom", receive), { once: true });
+    this.follow(this.model.widget_manager?.kernel?.statusChanged);
     this.host = await connect(this.model, this.signal);
     if (this.signal.aborted) return;
     this.host.watch(({ connected }) => { if (connected) this.refresh(); });
@@ -105,14 +109,34 @@ class Deploy {
 
   deploy(settings = this.settings.changed()) {
     if (this.sent !== null || !this.check()) return;
+    this.ask({ kind: "warmcell-deploy", name: this.name.value, settings, note: this.note.value.trim() });
+  }
+
+  /** Have this notebook's kernel serve a deployment that was restored elsewhere, as it is. */
+  serveHere(name) {
+    if (this.sent === null) this.ask({ kind: "warmcell-serve", name });
+  }
+
+  ask(message) {
     this.sent = `${Date.now()}-${this.count += 1}`;
+    this.asked = message.name;
     this.check();
     this.say("wc-dim", "Deploying…");
     this.waiting = setTimeout(() => this.say("wc-dim",
       "Waiting for the running cell: a new snapshot is taken between cells. What is deployed goes on serving. (If the kernel was restarted since, run this cell again.)"), WAITING_MS);
-    this.model.send({
-      kind: "warmcell-deploy", id: this.sent, name: this.name.value, settings, note: this.note.value.trim(),
-    });
+    this.model.send({ ...message, id: this.sent });
+  }
+
+  /** Notice the end of the kernel that made this view, where the front end tells of it: nothing
+      that this view sends arrives any more. */
+  follow(statuses) {
+    const changed = (_, status) => {
+      if (!ENDS.has(status) || !this.isAlive) return;
+      this.isAlive = false;
+      this.cards.forEach((card) => card.source.update(card.item));
+    };
+    statuses?.connect(changed);
+    this.signal.addEventListener("abort", () => statuses?.disconnect(changed), { once: true });
   }
 
   receive(message) {
@@ -131,6 +155,7 @@ class Deploy {
       const { title, detail, hint, fields } = message.problem;
       this.say("wc-error", [detail, hint].filter(Boolean).join(" "), fields ? "" : title);
       this.settings.refuse(fields ?? {});
+      this.cards.get(this.asked)?.holdings.check();
     } else {
       const { name, snapshot } = message.deployment;
       this.say("wc-done", `${name} serves snapshot ${snapshot}.`);

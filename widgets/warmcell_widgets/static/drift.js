@@ -35,10 +35,11 @@ export class Holdings {
 
   /** The deployment was looked at: check when it is another one than that was checked. */
   update(item) {
-    const told = [item.snapshot, item.updated_at].join();
+    const told = [item.snapshot, item.updated_at, item.served_by].join();
     if (told === this.told || !(this.node.open || this.host()?.isHttp)) return;
     this.told = told;
     if (item.state === "serving") this.check();
+    else this.badge.hidden = true;   // what was said of its notebook may not be true any more
   }
 
   async check() {
