@@ -51,8 +51,8 @@ def _common(magic: Callable[..., Any]) -> Callable[..., Any]:
 @magics_class
 class WarmcellMagics(Magics):
     """``%%step``, ``%%pipeline``, ``%%endpoint``, ``%deploy``, ``%backtest``, ``%undeploy``,
-    ``%open``, ``%replay``, ``%runs``, ``%pipelines`` and ``%deployments``. ``replaced`` holds magics
-    of the same names that were there before."""
+    ``%open``, ``%replay``, ``%runs``, ``%pipelines`` and ``%deployments``. ``replaced`` holds
+    magics of the same names that were there before."""
 
     replaced: dict[tuple[str, str], Any]
 
