@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support import gates
+from tests.support.deployed import described, served_by, stored
 from tests.support.gates import Gate, ended, submit, wait_until
 from tests.support.http import Response
 from tests.support.jupyter import JupyterServer
@@ -59,22 +60,6 @@ def pid() -> int:
 def who() -> int:
     return pid()
 """
-
-
-def described(server: JupyterServer, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = server.get(f"warmcell/api/v1/deployments/{name}").json()
-    return found
-
-
-def stored(server: JupyterServer, *names: str) -> None:
-    """Wait until the snapshots are stored."""
-    for name in names:
-        wait_until(lambda name=name: described(server, name)["stored"] == "stored")
-
-
-def served_by(server: JupyterServer, name: str, by: str) -> None:
-    """Wait until a deployment is served from there."""
-    wait_until(lambda: described(server, name)["served_by"] == by)
 
 
 def answers(server: JupyterServer) -> list[Any]:
@@ -141,7 +126,16 @@ def test_a_killed_kernel_changes_no_answer(server: JupyterServer) -> None:
     assert [d["reason"] for d in now] == ["", ""]
     assert now[0]["worker_pid"] == now[1]["worker_pid"] != kernel.pid
     assert os.readlink(f"/proc/{now[0]['worker_pid']}/cwd") == str(server.root / "sub")
-    changed = {"worker", "worker_pid", "served_by", "lag", "rss", "in_flight", "replicas", "trusted"}
+    changed = {
+        "worker",
+        "worker_pid",
+        "served_by",
+        "lag",
+        "rss",
+        "in_flight",
+        "replicas",
+        "trusted",
+    }
     changed |= {name for name in was if name.endswith(("_runs", "_at"))}
     assert {k: v for k, v in now[0].items() if k not in changed} == {
         k: v for k, v in was.items() if k not in changed

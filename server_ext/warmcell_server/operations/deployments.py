@@ -90,7 +90,7 @@ async def _deploy(host: Host, call: Call) -> Result:
                 host.releases.beside(deployment, binding, body.traffic)
                 _note_deploy(host, call, body, number, None)
                 return 201, {**deployment.describe(host.url), "deployed": number}
-            before = await asyncio.wrap_future(host.store.claim(record, overtake=body.overtake))
+            before = await host.claim(record, overtake=body.overtake)
             if binding.worker.gone:
                 record.state = "detached"  # after the claim
                 host.store.append(DeploymentEntry(record))
@@ -185,6 +185,7 @@ async def _roll(host: Host, deployment: Deployment, to: int | None) -> None:
             f"Snapshot {number} of '{deployment.pipeline}' is not warm any more.",
             hint=f"Warm are {_numbers(deployment)}. Deploy it again from its notebook.",
         )
+    await asyncio.wrap_future(host.store.get_snapshot(deployment.pipeline, number))  # or NotFound
     async with host.restoring.holding.hold(deployment, number) as binding:
         if host.deployments.find(deployment.name) is not deployment:
             raise Conflict(f"Deployment '{deployment.name}' was removed meanwhile.")
