@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from typing import Any
 
 import msgspec
@@ -10,13 +11,14 @@ import msgspec
 from warmcell import wire
 from warmcell.errors import StoreError
 from warmcell.ids import now, rfc3339
-from warmcell.records import ErrorInfo, RunEntry, RunRecord, Status
+from warmcell.records import TERMINAL, ErrorInfo, RunEntry, RunRecord, Status
 from warmcell_server.calls import Pending, Waiting
 from warmcell_server.store import Store
 from warmcell_server.tracing import derive
 
 __all__ = ["CallRecords"]
 
+MOST_OWED = 1000  # ends; of those beyond, the oldest stay in flight until this host ends
 LARGE = 64 << 10  # bytes of parameters; more is recorded once the worker has described it
 
 _SHOWN = (
@@ -35,6 +37,7 @@ class CallRecords:
     def __init__(self, store: Store, host_id: str) -> None:
         self._store = store
         self._host_id = host_id
+        self._owed: deque[bytes] = deque(maxlen=MOST_OWED)
 
     def admitted(self, call: Waiting, status: Status) -> None:
         """A call whose id somebody is about to get. Raises :class:`StoreError`."""
@@ -65,12 +68,24 @@ class CallRecords:
         if answer.errors is not None and answer.error is not None:
             record.error = msgspec.structs.replace(answer.error, errors=answer.errors)
         detail = None if answer.detail is None else msgspec.Raw(answer.detail)
+        line = _encode(RunEntry(record, detail))
         try:
-            self._store.append_line(_encode(RunEntry(record, detail)))
+            self._store.append_line(line)
         except StoreError as failure:
             log.error("Run %s could not be recorded: %s", record.run_id, failure)
+            if pending.shown or pending.call.wanted.kept:
+                self._owed.append(line)
             return failure
         return None
+
+    def catch_up(self) -> None:
+        """Record the ends that found no room: the history still has those runs in flight."""
+        try:
+            while self._owed:
+                self._store.append_line(self._owed[0])
+                self._owed.popleft()
+        except StoreError:
+            return  # still none; the next look tries again
 
     def unserved(self, call: Waiting, status: Status, error: ErrorInfo) -> None:
         """A call that never reached a worker."""
@@ -131,3 +146,5 @@ class CallRecords:
             self._store.append(RunEntry(record))
         except StoreError as failure:
             log.error("Run %s could not be recorded: %s", record.run_id, failure)
+            if record.status in TERMINAL:
+                self._owed.append(_encode(RunEntry(record)))

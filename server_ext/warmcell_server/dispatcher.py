@@ -501,6 +501,7 @@ class Dispatcher:
                 log.exception("Deadlines could not all be looked at")
 
     def _sweep_once(self, moment: int) -> None:
+        self._records.catch_up()
         for pending in list(self._pending.values()):
             if pending.deadline and moment > pending.deadline:
                 self._time_out(pending)

@@ -8,12 +8,12 @@ import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from warmcell import wire
 from warmcell.errors import StoreError
 from warmcell.ids import new_id, now
-from warmcell.records import DeploymentEntry
+from warmcell.records import DeploymentEntry, DeploymentRecord
 from warmcell_server.api import Api
 from warmcell_server.dashboards import Dashboards
 from warmcell_server.deployments import Deployments
@@ -118,9 +118,6 @@ class Host:
         self.dispatcher.aborted = self.releases.aborted
         self.dispatcher.wake = self.endpoints.wake = self.restoring.lifetimes.wake
         await self.refresh()
-        since = now() - LIFETIME
-        keys = await asyncio.wrap_future(self.store.idempotency_keys(since))
-        self.idempotency.load(keys)
         self.link = LinkServer(
             self.host_id,
             welcome=self._welcome,
@@ -141,11 +138,29 @@ class Host:
     async def refresh(self) -> None:
         """Look again at what the store knows of deployments: other hosts may have changed it."""
         rows = await asyncio.wrap_future(self.store.deployments())
+        if any(not row["alive"] and row["name"] not in self.deployments for row in rows):
+            await self._know_keys()  # who called the host that ended calls here from now on
         snapshots = await asyncio.wrap_future(self.store.list_snapshots())
         known = {f"{s['pipeline']}@{s['number']}": s for s in snapshots}
         for gone in self.deployments.load(rows, known):
             self.dispatcher.removed(gone)
         await self.trusting.judge(snapshots)
+
+    async def claim(
+        self, record: DeploymentRecord, *, overtake: bool = False
+    ) -> dict[str, Any] | None:
+        """Give a name to this host, with the Idempotency-Keys that other hosts took for it. Returns
+        and raises what :meth:`Store.claim` does."""
+        before = await asyncio.wrap_future(self.store.claim(record, overtake=overtake))
+        served = self.deployments.find(record.name)
+        if served is None or not served.ready:
+            await self._know_keys(record.name)
+        return before
+
+    async def _know_keys(self, deployment: str | None = None) -> None:
+        since = now() - LIFETIME
+        keys = await asyncio.wrap_future(self.store.idempotency_keys(since, deployment))
+        self.idempotency.load(keys)
 
     async def close(self) -> None:
         """Drain, end the link and close the store. Harmless when repeated."""

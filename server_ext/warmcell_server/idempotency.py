@@ -54,7 +54,9 @@ class Idempotency:
     def load(self, rows: Iterable[tuple[str, str, str, int]]) -> None:
         """Take up keys of the history: digest, fingerprint, run id, microseconds; oldest first."""
         for key, print_, run_id, created_at in rows:
-            self._known[key] = (print_, run_id, created_at)
+            known = self._known.get(key)
+            if known is None or known[2] < created_at:
+                self._known[key] = (print_, run_id, created_at)
 
     def find(self, key: str, print_: str) -> str | None:
         """The run that the key made, if it is known.

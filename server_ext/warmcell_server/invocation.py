@@ -11,7 +11,8 @@ from urllib.parse import quote
 import msgspec
 
 from warmcell.bodies.media import JSON
-from warmcell.errors import Conflict, Forbidden, UsageError, WarmcellError
+from warmcell.errors import Conflict, Forbidden, Unavailable, UsageError, WarmcellError
+from warmcell.records import TERMINAL
 from warmcell_server import problems
 from warmcell_server.access import PUBLIC
 from warmcell_server.asked import NOTHING, Asked
@@ -261,6 +262,12 @@ class Invocation:
             reply = self._accepted(run_id)
         else:
             run = await asyncio.wrap_future(host.store.get_run(run_id))
+            if run["status"] not in TERMINAL:
+                raise Unavailable(
+                    f"Run '{run_id}' of this Idempotency-Key has ended, and the history does not "
+                    "say yet how.",
+                    retry_after=1,
+                )
             await inline(run, host.store.blobs)
             if wanted.detached:
                 reply = self._accepted(run_id, run["status"])

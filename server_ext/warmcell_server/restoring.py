@@ -163,8 +163,7 @@ class Restoring:
         host = self._host
         for deployment in restoration.wanted():
             try:
-                record = deployment.record(host.host_id)
-                await asyncio.wrap_future(host.store.claim(record))
+                await host.claim(deployment.record(host.host_id))
             except NameTaken as taken:
                 self._give_up(deployment, restoration, taken.message)
                 await host.refresh()

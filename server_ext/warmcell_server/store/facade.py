@@ -164,10 +164,12 @@ class Store:
         ``holder_url``, ``alive``, ``total_runs`` and ``last_run_at``."""
         return self._membership.perform(op.ListDeployments())
 
-    def idempotency_keys(self, since: int) -> Future[list[tuple[str, str, str, int]]]:
-        """Return what idempotency keys made since then (microseconds), oldest first: digest of the
-        key, fingerprint of the request, run id, time."""
-        return self._membership.perform(op.IdempotencyKeys(since))
+    def idempotency_keys(
+        self, since: int, deployment: str | None = None
+    ) -> Future[list[tuple[str, str, str, int]]]:
+        """Return what idempotency keys made since then (microseconds), of one deployment or of
+        all, oldest first: digest of the key, fingerprint of the request, run id, time."""
+        return self._membership.perform(op.IdempotencyKeys(since, deployment))
 
     def usage(self) -> Future[dict[str, Any]]:
         """Return the numbers of runs and snapshots and the bytes that the store takes."""

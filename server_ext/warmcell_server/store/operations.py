@@ -105,9 +105,10 @@ class Prune(msgspec.Struct, tag="prune"):
 
 
 class IdempotencyKeys(msgspec.Struct, tag="idempotency_keys"):
-    """The keys that made runs since then, in microseconds."""
+    """The keys that made runs since then, in microseconds; of one deployment or of all."""
 
     since: int
+    deployment: str | None = None
 
 
 class TakeDeliveries(msgspec.Struct, tag="take_deliveries"):

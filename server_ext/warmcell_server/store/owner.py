@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import duckdb
 import msgspec
 
-from warmcell.errors import StoreError, StoreFull
+from warmcell.errors import NotFound, StoreError, StoreFull
 
 from . import operations as op
 from .database import Database, failure
@@ -101,8 +101,8 @@ class Owner:
                 return self._read(lambda cursor: get_snapshot(cursor, pipeline, number))
             case op.ListDeployments():
                 return self._read(self._deployments)
-            case op.IdempotencyKeys(since):
-                return self._read(lambda cursor: idempotency_keys(cursor, since))
+            case op.IdempotencyKeys(since, name):
+                return self._read(lambda cursor: idempotency_keys(cursor, since, name))
             case op.Usage():
                 return self._read(lambda cursor: usage(cursor, self._layout))
             case op.AddSnapshot(raw):
@@ -158,15 +158,20 @@ class Owner:
         return self._try(self._writer.ingest(), function)
 
     def _try(self, fresh: Future[None], function: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        behind: StoreFull | None = None
         try:
             fresh.result(PATIENCE)
-        except StoreFull:
-            pass  # what is in the database can still be read
+        except StoreFull as error:
+            behind = error  # what is in the database can still be read
         except TimeoutError as error:
             raise StoreError("The store did not take in its spool in time.") from error
         try:
             with self._database.cursor() as cursor:
                 return function(cursor)
+        except NotFound:
+            if behind is not None:  # it may be in the spool: nobody can say that there is none
+                raise behind from None
+            raise
         except duckdb.Error as error:
             raise failure(error, "The store cannot be read") from error
 

@@ -146,12 +146,16 @@ def list_deployments(cursor: DuckDBPyConnection) -> list[dict[str, Any]]:
     )
 
 
-def idempotency_keys(cursor: DuckDBPyConnection, since: int) -> list[tuple[str, str, str, int]]:
-    """Return digest, fingerprint, run id and time of the runs that keys made since then."""
+def idempotency_keys(
+    cursor: DuckDBPyConnection, since: int, deployment: str | None = None
+) -> list[tuple[str, str, str, int]]:
+    """Return digest, fingerprint, run id and time of the runs that keys made since then, of one
+    deployment or of all."""
     return cursor.execute(
         "SELECT idempotency_key, coalesce(fingerprint, ''), run_id, created_at FROM data.runs "
-        "WHERE created_at >= ? AND idempotency_key IS NOT NULL ORDER BY created_at",
-        [since],
+        "WHERE created_at >= ? AND idempotency_key IS NOT NULL "
+        "AND (?::VARCHAR IS NULL OR deployment = ?) ORDER BY created_at",
+        [since, deployment, deployment],
     ).fetchall()
 
 

@@ -77,11 +77,14 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--json", type=Path, help="file for all figures")
+    parser.add_argument("--folder", type=Path, help="new folder for stores, logs and journals")
     given = parser.parse_args()
     sys.stdout.write(f"## Faults\n\n{machine()}\nSeed {given.seed}.\n\n")
     sys.stdout.flush()
-    with tempfile.TemporaryDirectory() as folder:
-        campaign = Campaign(Path(folder), given.seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        if given.folder is not None:
+            given.folder.mkdir(parents=True)
+        campaign = Campaign(given.folder or Path(temporary), given.seed)
         verdict = campaign.run(given.faults, lambda line: sys.stderr.write(line + "\n"))
     found = report(campaign, verdict)
     if given.json is not None:

@@ -48,6 +48,13 @@ class Calls:
             except WarmcellError as error:
                 return [*acknowledged, type(error).__name__]
 
+    def find(self, run_id: str) -> str:
+        """Ask for a run; return its id or what was raised."""
+        try:
+            return str(self.store.get_run(run_id).result(60)["run_id"])
+        except WarmcellError as error:
+            return type(error).__name__
+
     def admit(self) -> str:
         """Return what admission says."""
         try:

@@ -65,10 +65,12 @@ def test_a_database_that_broke_on_a_full_disk_is_opened_anew(
     start_process: Callable[..., StoreProcess],
 ) -> None:
     """A checkpoint without room makes DuckDB refuse everything, also once there is room. The
-    spool takes records meanwhile, and afterwards all of them are there, each once."""
+    spool takes records meanwhile, of which nobody says that they are not there, and afterwards all
+    of them are, each once."""
     process = start_process()
     process.call("limit", 17_000_000)
     acknowledged = process.call("append", 220, "succeeded", 200_000)
     assert "full" in process.call("flush")
+    assert process.call("find", acknowledged[-1]) == "StoreFull"
     process.call("limit", -1)
     assert sorted(process.call("ids_in_the_end", len(acknowledged))) == sorted(acknowledged)
