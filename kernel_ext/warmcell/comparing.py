@@ -58,6 +58,8 @@ def drift(snapshot: Json, draft: Json, in_place: Collection[str] = ()) -> dict[s
     for name, held in before.items():
         now = after.get(name)
         state = "unused" if now is None else _state(held, now)
+        if state == "same" and now is not None and now.get("file"):
+            state = "changed"
         if name in in_place:
             state = "in place"
         names.append({**held, "state": state, "says": _says(held, now, state)})
@@ -66,6 +68,7 @@ def drift(snapshot: Json, draft: Json, in_place: Collection[str] = ()) -> dict[s
             names.append({**now, "state": "new", "says": "The served snapshot does not use it."})
     for entry in names:
         entry.pop("fingerprint", None)
+        entry.pop("file", None)
     drifted = [entry["name"] for entry in names if entry["state"] not in ("same", "unknown")]
     return {"snapshot": _head(snapshot), "names": names, "drifted": drifted}
 
@@ -216,6 +219,8 @@ def _says(held: Json, now: Json | None, state: str) -> str:
     if state == "unknown":
         return "Whether it changed cannot be told outside of the kernel that deployed it."
     if state == "changed":
+        if now is not None and now.get("file"):
+            return f"{now['file']} was changed and not reloaded; calls run the old code."
         if held.get("kind") == "code":
             return "Its code changed; calls run the old one."
         if now is not None and now["type"] != held["type"]:

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import re
-import sys
 import threading
 from collections.abc import Collection, Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
@@ -24,6 +21,7 @@ from warmcell import dedicated, output, wire
 from warmcell.around.parts import Around, roots
 from warmcell.deployment import Deployment
 from warmcell.drafting import Recipe
+from warmcell.environment import environment
 from warmcell.errors import DeployError, InvalidName, WarmcellError
 from warmcell.ids import new_id
 from warmcell.link import kernel, notebook
@@ -31,9 +29,9 @@ from warmcell.notebook.sources import sources
 from warmcell.runner import hooks
 from warmcell.schemas import output_schema, parameter_model
 from warmcell.serving import Binding
-    from warmcell.backtests.gate import Gating
 
 if TYPE_CHECKING:
+    from warmcell.backtests.gate import Gating
     from warmcell.config import DeploymentSettings
     from warmcell.pipelines import Pipeline
     from warmcell.snapshots import Capture
@@ -54,9 +52,9 @@ def deploy(
     overtake: bool = False,
     copy: Collection[str] = (),
     capture: Collection[str] = (),
-    gate: Gating | None = None,
     note: str | None = None,
     traffic: float | None = None,
+    gate: Gating | None = None,
     **options: Any,
 ) -> Deployment:
     """Serve an immutable snapshot of ``pipeline`` as ``…/warmcell/{name}/invoke``.
@@ -70,31 +68,31 @@ def deploy(
         copy: names to freeze by copy that would be held by reference.
         capture: names to take along that no code mentions (found by ``globals()``, say).
         note: what to remember of this snapshot, shown wherever snapshots are listed.
+        traffic: share of the calls that this snapshot gets, beside the one that is served: 0.1 for
+            a tenth, 0 to have it warm only. Its settings count once it is promoted.
         gate: bounds on what may change, checked before anything is switched: recorded calls are
             replayed through the new snapshot, whose steps are really executed. A
             :class:`~warmcell.Gate`, a dict of its fields, True for its usual bounds, or a function
             of the :class:`~warmcell.backtests.Backtest` that returns whether to deploy.
-        traffic: share of the calls that this snapshot gets, beside the one that is served: 0.1 for
-            a tenth, 0 to have it warm only. Its settings count once it is promoted.
 
     Raises:
         DefinitionError: a parameter has no JSON form, or a step is unknown.
         InvalidName, UsageError: a name or a setting that does not fit.
         NameTaken: another notebook or host serves the name.
-        GateRefused: the gate; the error has the figures.
         SnapshotError: something that the code needs cannot be captured.
-    from warmcell.backtests import gate as gates
         DeployError: ``on_init`` raised.
+        GateRefused: the gate; the error has the figures.
     """
+    from warmcell.backtests import gate as gates
     from warmcell.config.deployment_settings import for_host, merged
     from warmcell.snapshots import capture as take
 
     name = name_for(pipeline, deployment_name or name)
     if dedicated.loading():
-    if gate is not None:
-        gates.of(gate)
         return dedicated.not_now(name)
     wanted = merged(pipeline.options.settings, settings, options)
+    if gate is not None:
+        gates.of(gate)
     pipeline.check()
     parameter_model(pipeline.function, pipeline.name, where=pipeline.source.place)
     captured = roots(pipeline, wanted)
@@ -135,11 +133,11 @@ def deploy(
         middleware=bool(around is not None and around.layers),
         site=site,
         note=note,
+        traffic=traffic,
+    )
     if gate is not None:
         seconds = wanted.run_timeout or wanted.timeout
         body.gate = gates.check(binding, name, gate, timeout=seconds, keep=not isolated)
-        traffic=traffic,
-    )
     if isolated:
         deployed = _announce_isolated(binding, body, taken)
     else:
@@ -271,20 +269,6 @@ def _folder() -> str | None:
         return os.getcwd()
     except FileNotFoundError:
         return None
-
-
-@cache
-def environment() -> dict[str, Any]:
-    """Python, platform and package versions of this kernel."""
-    from importlib.metadata import distributions
-
-    packages = {found.name: found.version for found in distributions()}
-    return {
-        "python": sys.version.split()[0],
-        "implementation": platform.python_implementation(),
-        "platform": platform.platform(),
-        "packages": dict(sorted(packages.items())),
-    }
 
 
 def _raw(value: object) -> msgspec.Raw:

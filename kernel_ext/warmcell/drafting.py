@@ -61,7 +61,7 @@ def draft(pipeline: Pipeline, recipe: Recipe | None = None) -> dict[str, Any]:
     it changes anything."""
     from warmcell.around.parts import roots
     from warmcell.config.deployment_settings import for_host, merged
-    from warmcell.deploying import environment
+    from warmcell.environment import environment
     from warmcell.link import notebook
     from warmcell.notebook.sources import sources
     from warmcell.schemas import output_schema, parameter_model

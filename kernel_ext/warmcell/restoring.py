@@ -12,6 +12,7 @@ import msgspec
 from warmcell import dedicated, output, wire
 from warmcell.around.parts import Around
 from warmcell.deploying import initialise, surround
+from warmcell.environment import warning
 from warmcell.errors import SnapshotError
 from warmcell.ids import new_id
 from warmcell.link import kernel
@@ -58,6 +59,7 @@ def restore(
     key = f"{name}:{new_id()}"
     output.install()
     here.serving.add(Binding(key, live, parameters, state=state, around=around, snapshot=number))
+    elsewhere = warning(row.get("environment"))
     body = wire.Deploy(
         name=name,
         pipeline=pipeline,
@@ -67,7 +69,7 @@ def restore(
         output_schema=_raw(output_schema(live.outputs, live.name)),
         steps=[step.name for step in live.steps],
         source=row.get("source") or "[]",
-        notes=row.get("notes") or [],
+        notes=[*(row.get("notes") or []), *([elsewhere] if elsewhere else [])],
         held=_raw(row.get("held") or []),
         settings=dict(settings),
         notebook=notebook,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import sys
+import types
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
@@ -11,14 +12,17 @@ from typing import Any, Literal
 import msgspec
 
 from warmcell.errors import SnapshotError
-from warmcell.snapshots import stored
+from warmcell.snapshots import modulefiles, stored
 from warmcell.snapshots.capturing import Written, take
 from warmcell.snapshots.fingerprints import Fingerprint, Hasher, fingerprint
 from warmcell.snapshots.holdings import Holding, holdings, names
+from warmcell.snapshots.kinds import is_iterator
 from warmcell.snapshots.notes import leaks, notes_of
 from warmcell.snapshots.paths import Place, place_of
 from warmcell.snapshots.restorability import unrestorable
 from warmcell.snapshots.stored import StoredForm
+
+TRIAL = 64 << 20  # bytes of pickles up to which a stored form is loaded once for a trial
 
 
 class Held(msgspec.Struct, omit_defaults=True):
@@ -58,10 +62,13 @@ class Capture:
         self._owners: list[int | None] = []
         self.held: list[Held] = []
         refusals = self._list_held(written)
+        self._stale = modulefiles.stale(survey)
         self.holdings = self._list_names(written)
         self.names = names(survey)
         self.notes = notes_of(survey, written.held)
         self.notes += [n for n in refusals if n]
+        self.notes += self._hidden_code(written)
+        self.notes += modulefiles.about(self._stale)
         leaking = leaks(self.live, survey, self._references)
         self.notes += leaking
         self.restorable = not refusals and not leaking
@@ -109,7 +116,21 @@ class Capture:
             id(original): found
             for original, found in zip(written.originals, self._prints, strict=True)
         }
-        return holdings(written.survey, prints, self._variables)
+        return holdings(written.survey, prints, self._variables, self._stale)
+
+    def _hidden_code(self, written: Written) -> list[str]:
+        """Notes on objects that hold code of the notebook where no walk finds it, but their own
+        pickle does."""
+        found: dict[str, None] = {}
+        for original, print_ in zip(written.originals, self._prints, strict=True):
+            if print_.hides_code and id(original) not in written.held:
+                place = place_of(written.survey, id(original))
+                found[
+                    f"`{place.name or 'An object'}` ({type(original).__name__}) holds code of the "
+                    "notebook within itself: that code stays live. Make it in `on_init`. "
+                    f"({place.path})"
+                ] = None
+        return list(found)
 
     def _identity(self, extra: dict[str, Any]) -> str:
         known = {id(r): f.digest for r, f in zip(self._references, self._prints, strict=True)}
@@ -132,8 +153,9 @@ class Capture:
     def store(self, blobs: Path) -> StoredForm:
         """Write the stored form into the folder of blobs; meant for a background thread.
 
-        What cannot be stored, or changed since the capture, is the ``status`` of the answer. Raises
-        :class:`SnapshotError` where the disk or the key file refuses.
+        It is loaded once for a trial. What cannot be stored or loaded, or changed since the
+        capture, is the ``status`` of the answer. Raises :class:`SnapshotError` where the disk or
+        the key file refuses.
         """
         if not self.restorable:
             names = ", ".join(f"`{h.name}`" for h in self.held if not h.restorable)
@@ -144,12 +166,27 @@ class Capture:
         except SnapshotError:
             raise
         except Exception as error:  # the objects' own code pickles them
-            return StoredForm(f"refused: {type(error).__name__}: {error}", digest=self.digest)
+            return self._refused(f"{type(error).__name__}: {error}")
         changed = self.drift()
         if changed:
             names = ", ".join(f"`{h.name}`" for h in changed)
             form.status = f"changed before stored: {names}"
+        elif form.references is not None and form.references.size <= TRIAL:
+            try:
+                stored.rehearse(form, blobs)
+            except (SnapshotError, OSError) as error:
+                return self._refused(str(error))
         return form
+
+    def _refused(self, reason: str) -> StoredForm:
+        """A form that says which names cannot be stored, and what they were refused with."""
+        names: dict[str, None] = {}
+        for owner, reference in zip(self._owners, self._references, strict=True):
+            if owner is not None and not stored.survives(reference):
+                names[f"`{self.held[owner].name}`"] = None
+        culprits = f"{', '.join(names)} cannot be stored: " if names else ""
+        hint = ". Make it in `on_init`" if names else ""
+        return StoredForm(f"refused: {culprits}{reason.rstrip('.')}{hint}", digest=self.digest)
 
 
 def _now(reference: object) -> Fingerprint | None:
@@ -175,9 +212,24 @@ def _refusal(place: Place, target: object, code_stays: bool) -> str:
     if code_stays:
         return ""  # the notes on code say it
     user = f", used by `{place.user}`," if place.user else ""
+    kind = type(target).__name__
+    name = f"`{place.name or kind}`{user}"
+    if isinstance(target, types.CoroutineType | types.GeneratorType | types.AsyncGeneratorType):
+        where = f"inside `{place.user}`" if place.user else "inside the step"
+        return (
+            f"{name} is a {kind.replace('_', ' ')}: it runs once, in one call at a time, for the "
+            "notebook and all calls together. It cannot be stored, so this snapshot ends with the "
+            f"kernel. Make it {where}, or in `on_init`. ({place.path})"
+        )
+    if is_iterator(type(target)):
+        return (
+            f"{name} is an iterator ({kind}): what one call takes from it no other gets. It cannot "
+            "be stored, so this snapshot ends with the kernel. Use a list, or make it in "
+            f"`on_init`. ({place.path})"
+        )
     return (
-        f"`{place.name or type(target).__name__}`{user} is a {type(target).__name__}: it is shared "
-        "with the notebook and cannot be stored, so this snapshot ends with the kernel. "
+        f"{name} is a {kind}: it is shared with the notebook, what is registered with it too, and "
+        "cannot be stored, so this snapshot ends with the kernel. "
         f"Make it in `on_init`. ({place.path})"
     )
 

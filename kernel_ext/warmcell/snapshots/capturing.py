@@ -147,11 +147,13 @@ def _hold_class(survey: Survey, held: dict[int, writing.Held], error: RebuildErr
 
 
 def _shared(target: Any, survey: Survey) -> Any:
-    """What the live binding uses for a referenced object: the object itself, or for pandas a
+    """What the live binding uses for a referenced object: the object itself, or for frames a
     shallow copy, which copy-on-write protects from later changes."""
-    if survey.kind(target) is Kind.FRAME and _copies_on_write():
-        return target.copy(deep=False)
-    return target
+    if survey.kind(target) is not Kind.FRAME:
+        return target
+    if type(target).__module__.startswith("polars."):
+        return target.clone()
+    return target.copy(deep=False) if _copies_on_write() else target
 
 
 def _copies_on_write() -> bool:

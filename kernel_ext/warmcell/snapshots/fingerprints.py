@@ -16,7 +16,7 @@ from typing import Any
 import xxhash
 from cloudpickle import cloudpickle as private
 
-from warmcell.snapshots import identity
+from warmcell.snapshots import identity, memory
 from warmcell.snapshots.homes import (
     OWN_PACKAGES,
 )
@@ -36,7 +36,8 @@ _OWN_NOISE = frozenset({"source", "doc"})  # of our own Step and Pipeline: where
 
 class Hasher:
     """One running hash. ``size`` counts the bytes of data seen; ``exact`` turns False where an
-    object could be told apart only by its identity in this process."""
+    object could be told apart only by its identity in this process; ``hides_code`` turns True where
+    an object pickles something of the notebook within itself."""
 
     def __init__(self, known: Mapping[int, str] | None = None) -> None:
         self._hash = xxhash.xxh3_128()
@@ -46,6 +47,7 @@ class Hasher:
         self._sentinels = Sentinels()
         self.size = 0
         self.exact = True
+        self.hides_code = False
 
     def add(self, target: object) -> None:
         """Mix in ``target`` and all that it holds."""
@@ -107,6 +109,7 @@ class Hasher:
         if cls is str:
             self.write("str", item.encode("utf-8", "surrogatepass"))
         elif cls is bytes:
+            self.hides_code = self.hides_code or b"__main__" in item
             self.write("bytes", item)
         else:
             self.write(cls.__name__, repr(item).encode())
@@ -165,6 +168,8 @@ class Hasher:
             self.write("name", f"{cls.__module__}.{named[1][1]}".encode())
             return None
         self.write("object", cls.__qualname__.encode())
+        if memory.is_storage(cls):
+            return list(memory.storage_parts(item))
         if cls.__name__ == "TypeAdapter" and cls.__module__.startswith("pydantic."):
             return [item._type, item._config]  # its compiled schema contains addresses
         own = cls.__module__.partition(".")[0] in OWN_PACKAGES
@@ -179,7 +184,7 @@ class Hasher:
         if isinstance(reduced, str):
             self.write("name", reduced.encode())
             return None
-        parts = [p if p is None or not hasattr(p, "__next__") else list(p) for p in reduced]
+        parts = [*reduced[:3], *(p if p is None else list(p) for p in reduced[3:5])]
         if own and len(parts) > 2 and isinstance(parts[2], dict):
             parts[2] = {k: v for k, v in parts[2].items() if k not in _OWN_NOISE}
         return parts
@@ -203,15 +208,17 @@ _BY_TYPE: dict[type, Any] = {
 
 
 class Fingerprint(typing.NamedTuple):
-    """The hash of one object. ``exact`` is False where it says only which object it is."""
+    """The hash of one object. ``exact`` is False where it says only which object it is;
+    ``hides_code`` says that it holds code of the notebook where no walk finds it."""
 
     digest: str
     size: int
     exact: bool
+    hides_code: bool = False
 
 
 def fingerprint(target: object) -> Fingerprint:
     """The hash of one object and of all that it holds."""
     hasher = Hasher()
     hasher.add(target)
-    return Fingerprint(hasher.hexdigest(), hasher.size, hasher.exact)
+    return Fingerprint(hasher.hexdigest(), hasher.size, hasher.exact, hasher.hides_code)

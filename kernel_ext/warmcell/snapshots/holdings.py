@@ -40,7 +40,8 @@ class Holding(msgspec.Struct, omit_defaults=True):
     ``by`` says whether a later change of the notebook's object is seen ("reference") or not
     ("copy"); ``size`` is in bytes, 0 for code; ``path`` is how the name is reached
     (``con <- lookup``). ``fingerprint`` begins with the mark of the process, up to a colon, where
-    it tells only which object it is.
+    it tells only which object it is. ``file`` names the local file that differs from the code that
+    the kernel has of it.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Holding(msgspec.Struct, omit_defaults=True):
     kind: Literal["code", "value"] = "value"
     restorable: bool = True
     fingerprint: str | None = None
+    file: str | None = None
 
 
 class _OwnHasher(Hasher):
@@ -70,12 +72,16 @@ class _OwnHasher(Hasher):
 
 
 def holdings(
-    survey: Survey, prints: Mapping[int, Fingerprint], held: Mapping[int, Held]
+    survey: Survey,
+    prints: Mapping[int, Fingerprint],
+    held: Mapping[int, Held],
+    stale: Mapping[str, str],
 ) -> list[Holding]:
     """The names that the code of a survey uses, in the order in which they are met.
 
     ``prints`` has the fingerprints of what is held as a whole, and ``held`` what is known of the
-    variables that it belongs to, both by the ids of the notebook's objects.
+    variables that it belongs to, both by the ids of the notebook's objects. ``stale`` are the files
+    of local modules that differ from them, by the modules' names.
     """
     named = _named(survey)
     known = {key: print_.digest for key, print_ in prints.items() if print_.exact}
@@ -84,6 +90,7 @@ def holdings(
     for name, value, user in named:
         if name not in found:  # one name may mean two things in two files: the first one met
             found[name] = _holding(name, value, user, known, prints.get(id(value)), held)
+            found[name].file = stale.get(_module_of(value))
     for entry in held.values():
         if entry.name and entry.name.partition(".")[0].partition("[")[0] not in found:
             found[entry.name] = Holding(
@@ -136,6 +143,14 @@ def _holding(
         entry.restorable if entry is not None else True,
         found.digest if found.exact else HERE + found.digest,
     )
+
+
+def _module_of(value: Any) -> str:
+    if isinstance(value, types.ModuleType):
+        return value.__name__
+    if isinstance(value, types.FunctionType):
+        return str(value.__globals__.get("__name__"))
+    return str(value.__module__) if isinstance(value, type) else ""
 
 
 def _print(value: object, known: dict[int, str]) -> Fingerprint:

@@ -64,7 +64,7 @@ class Kind(Enum):
     NAMED = auto()  # importable: written by name
     CONTAINER = auto()  # the shell by value while it is small, its leaves by their own rules
     ARRAY = auto()  # numpy: by value while it is small
-    FRAME = auto()  # pandas: a shallow copy, protected by copy-on-write
+    FRAME = auto()  # pandas, polars: a shallow copy, protected by copy-on-write
     ESTIMATOR = auto()  # scikit-learn: the shell by value down to arrays and trees
     LOCK = auto()  # the same lock in this process, a new one elsewhere
     SHELL = auto()  # IPython's shell: whichever the process has
@@ -172,7 +172,7 @@ def kind_of_type(cls: type) -> Kind:
         return Kind.CONTAINER
     if issubclass(cls, LOCKS):
         return Kind.LOCK
-    if issubclass(cls, _OPAQUE_TYPES):
+    if issubclass(cls, _OPAQUE_TYPES) or is_iterator(cls):
         return Kind.OPAQUE
     for base in cls.__mro__:
         module, name = f"{base.__module__}.", base.__name__
@@ -188,6 +188,8 @@ def kind_of_type(cls: type) -> Kind:
                 return Kind.FRAME
             if name in {"_Timestamp", "_Timedelta", "BaseOffset", "ExtensionDtype", "NaTType"}:
                 return Kind.VALUE
+        if module.startswith("polars.") and name in {"DataFrame", "Series"}:
+            return Kind.FRAME
         if module == "sklearn.base." and name == "BaseEstimator":
             return Kind.ESTIMATOR
         if (module[:-1], name) in _OPAQUE_NAMES:
@@ -195,6 +197,15 @@ def kind_of_type(cls: type) -> Kind:
     if cls.__module__ == "typing" or cls.__module__ in DEFINITIONS:
         return Kind.VALUE
     return Kind.OBJECT
+
+
+def is_iterator(cls: type) -> bool:
+    """Whether the instances of a type of the interpreter give each of their values only once."""
+    return (
+        cls.__module__ in ("builtins", "itertools", "_csv")
+        and hasattr(cls, "__next__")
+        and not issubclass(cls, io.IOBase)
+    )
 
 
 def kind_of(target: object) -> Kind:

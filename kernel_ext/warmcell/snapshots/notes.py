@@ -7,6 +7,7 @@ import types
 from typing import Any
 
 from warmcell.snapshots import code as codes
+from warmcell.snapshots import patches
 from warmcell.snapshots.homes import (
     home_of_function,
     is_code,
@@ -32,7 +33,7 @@ def notes_of(survey: Survey, held: dict[int, Held]) -> list[str]:
         found[_about_refusal(survey, key, refusal)] = None
     for sentence in survey.failures:
         found[sentence] = None
-    for sentence in _about_patches(survey):
+    for sentence in patches.about(survey):
         found[sentence] = None
     if survey.truncated:
         found[
@@ -72,7 +73,7 @@ def _about_function(function: types.FunctionType, survey: Survey) -> list[str]:
     if by_text and not survey.extra:
         found.append(
             f"`{name}` uses `{by_text[0]}`: names that it finds only by text are not part of the "
-            'snapshot. Name them at deploy: `extra=["name"]`.'
+            'snapshot. Name them at deploy: `capture=["name"]`.'
         )
     if any(
         survey.kind(space.get(n)) is Kind.SHELL or _is_shell_call(space.get(n), survey)
@@ -114,20 +115,6 @@ def _functions_below(survey: Survey, key: int) -> str:
                 seen.add(child)
                 pending.append(child)
     return ""
-
-
-def _about_patches(survey: Survey) -> list[str]:
-    """Library functions that the notebook replaced: a snapshot reaches the library by name."""
-    found = []
-    for name, module in survey.libraries.items():
-        for attribute, value in list(vars(module).items()):
-            if isinstance(value, types.FunctionType) and home_of_function(value) == "notebook":
-                found.append(
-                    f"`{name}.{attribute}` was replaced by notebook code (`{value.__qualname__}`): "
-                    "the deployment follows it live, and a restored one does not have it. Call "
-                    f"`{value.__qualname__}` itself in the step."
-                )
-    return found
 
 
 def leaks(live: dict[str, object], survey: Survey, references: list[object]) -> list[str]:

@@ -11,13 +11,13 @@ import io
 import pickle
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cloudpickle
 from cloudpickle import cloudpickle as private
 
-from warmcell.snapshots import classes, functions, rebuild, sentinels
+from warmcell.snapshots import classes, functions, memory, rebuild, sentinels
 from warmcell.snapshots import code as codes
 from warmcell.snapshots.homes import (
     environment_folders,
@@ -183,6 +183,8 @@ class SnapshotPickler(cloudpickle.Pickler):
             return (rebuild.shell, ())
         if id(type(target)) in self.survey.code:
             return classes.reduce_instance(target, self.survey)
+        if memory.is_storage(cls):
+            return memory.reduce_storage(target)
         named = self._sentinels.find(target) if cls.__module__ != "builtins" else None
         if named is not None:
             return named
@@ -218,9 +220,14 @@ class ReferencePickler(SnapshotPickler):
     """
 
     def __init__(
-        self, file: Any, survey: Survey, keep: Callable[[pickle.PickleBuffer], Any]
+        self,
+        file: Any,
+        survey: Survey,
+        keep: Callable[[pickle.PickleBuffer], Any],
+        references: Sequence[object] = (),
     ) -> None:
         super().__init__(file, survey, {}, buffer_callback=keep)
+        self._others = {id(r): r for r in references}
 
     def persistent_id(self, target: object) -> tuple[Any, ...] | None:
         """Only namespaces and file names: everything else is written."""
@@ -234,6 +241,10 @@ class ReferencePickler(SnapshotPickler):
             raise pickle.PicklingError(
                 f"`{target.__name__}` is notebook code held by an object that cannot be copied"
             )
+        if self.survey.kind(target) is Kind.ARRAY and target.base is not None:
+            reduced = memory.reduce_view(target, self._others)
+            if reduced is not NotImplemented:
+                return reduced
         return super().reducer_override(target)
 
 

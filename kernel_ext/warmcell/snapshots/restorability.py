@@ -9,6 +9,7 @@ from warmcell.snapshots import pickler as writing
 from warmcell.snapshots.kinds import (
     Kind,
     has_reducer,
+    is_iterator,
 )
 from warmcell.snapshots.survey import Survey
 
@@ -30,6 +31,8 @@ def unrestorable(target: object, survey: Survey, held: dict[int, writing.Held]) 
     kind = survey.kind(target)
     if kind in _CHEAP:
         return None
+    if is_iterator(type(target)):
+        return "its values are gone once they were read"
     if not _suspect(target, survey):
         return None
     try:

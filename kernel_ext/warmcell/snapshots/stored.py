@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import linecache
+import mmap
 import os
 import pickle
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from warmcell.errors import SnapshotError
-from warmcell.snapshots import trust
+from warmcell.snapshots import memory, trust
 from warmcell.snapshots.kinds import (
     SMALL_BYTES,
 )
@@ -89,7 +90,8 @@ def write(
         return False
 
     file = io.BytesIO()
-    ReferencePickler(file, EMPTY, keep).dump(list(references))
+    pickler = ReferencePickler(file, EMPTY, keep, references)
+    pickler.dump([memory.set_apart(r) for r in references])
     listed = file.getbuffer()
     form = StoredForm(
         STORED,
@@ -103,6 +105,17 @@ def write(
     )
     form.signatures = [trust.sign(_statement(form))]
     return form
+
+
+def survives(target: object) -> bool:
+    """Whether one object can be written and loaded again."""
+    file = io.BytesIO()
+    try:
+        ReferencePickler(file, EMPTY, lambda _: True).dump(target)
+        Loader(file.getbuffer(), ()).load_plain()
+    except Exception:  # the object's own code
+        return False
+    return True
 
 
 def _statement(form: StoredForm) -> bytes:
@@ -172,6 +185,28 @@ def restore(form: StoredForm, blobs: Path) -> dict[str, object]:
     sources = read(form.sources, blobs) if form.sources is not None else b"{}"
     buffers = [mapped(blob, blobs) for blob in form.buffers]
     _register_sources(form, sources)  # all is checked before anything is used
+    return _load(form, stream, listed, buffers)
+
+
+def rehearse(form: StoredForm, blobs: Path) -> None:
+    """Load what this process has just written, and drop it. Raises :class:`SnapshotError`.
+
+    Only for one's own: nothing is verified, which for large arrays would take longer than the rest.
+    """
+    _check_format(form)
+    assert form.code is not None
+    assert form.references is not None
+    parts = [read(b, blobs) for b in (form.code, form.references)]
+    buffers = []
+    for blob in form.buffers:
+        with (blobs / blob.digest).open("rb") as file:
+            buffers.append(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)))
+    _load(form, parts[0], parts[1], buffers)
+
+
+def _load(
+    form: StoredForm, stream: bytes, listed: bytes, buffers: Sequence[memoryview]
+) -> dict[str, object]:
     try:
         references = Loader(listed, (), files=form.files, buffers=buffers).load_plain()
         roots = Loader(stream, references, files=form.files).load()

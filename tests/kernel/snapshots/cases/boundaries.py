@@ -30,7 +30,7 @@ CASES = [
         """,
         "hidden = 40",
         frozen=False,
-        noted=("uses `eval`", "extra="),
+        noted=("uses `eval`", "capture="),
     ),
     case(
         "eval-with-extra",
