@@ -100,8 +100,8 @@ def _held(deployment: Deployment) -> Iterator[Binding]:
 
 
 def _serves(deployment: Deployment, binding: Binding) -> bool:
-    """Whether a binding is of the snapshot that is served: others are only there to go back to."""
-    return binding is deployment.binding or (binding.body.pipeline, binding.snapshot) == (
-        deployment.pipeline,
-        deployment.snapshot,
+    """Whether a binding is of a snapshot that is served: others are only there to go back to."""
+    served = (deployment.snapshot, *deployment.shared)
+    return binding is deployment.binding or (
+        binding.body.pipeline == deployment.pipeline and binding.snapshot in served
     )

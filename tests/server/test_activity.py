@@ -23,57 +23,55 @@ CULLING = [
 def test_culling_takes_what_nobody_calls(
     start_server: Callable[..., JupyterServer], tmp_path: Path
 ) -> None:
-    """While one kernel is culled, others that were idle for Jupyter as long live on: one that
-    answers calls, one that works on a call, and one that is to be kept. What was culled answers
-    again, from a kernel that lives as long as it has traffic; then the first one's traffic ends,
-    and so does it."""
+    """While one kernel is culled, two that were idle for Jupyter as long live on: one that works on
+    a call, and one that is to be kept. The next call brings back what was culled, in a kernel that
+    is culled again, while the other lives on by short calls; without them it is culled too."""
     server = start_server(arguments=CULLING)
-    gate = Gate(tmp_path)
-    gate.open()  # only one call waits at it
-
-    def deploy(name: str, settings: str = "") -> int:
-        kernel = server.kernel(f"{name}.ipynb")
-        kernel.run(gates.CELLS)
-        kernel.run(f"held.deploy('{name}'{settings})")
-        wait_until(lambda: described(name)["stored"] == "stored")
-        return kernel.pid
+    gate, closed = Gate(tmp_path), Gate(tmp_path / "closed")
+    gate.open()
+    closed.path.parent.mkdir()
 
     def described(name: str) -> dict[str, Any]:
         found: dict[str, Any] = server.get(f"warmcell/api/v1/deployments/{name}").json()
         return found
 
-    def lives(*pids: int) -> bool:
-        return all(Path(f"/proc/{pid}").exists() for pid in pids)
+    def deploy(name: str, settings: str = "") -> int:
+        kernel = server.kernel(f"{name}.ipynb")
+        kernel.run(gates.CELLS)
+        kernel.run(f"held.deploy('{name}'{settings})")
+        return kernel.pid
 
-    stop = {name: threading.Event() for name in ("busy", "idle")}
+    def lives(pid: int) -> bool:
+        return Path(f"/proc/{pid}").exists()
 
-    def traffic(name: str) -> set[int]:
+    stop = threading.Event()
+
+    def traffic() -> set[int]:
         statuses = set()
-        while not stop[name].wait(0.1):
-            statuses.add(server.invoke(name, gate.parameters()).status)
+        while not stop.wait(0.1):
+            statuses.add(server.invoke("used", gate.parameters()).status)
         return statuses
 
     with ThreadPoolExecutor() as pool:
         kept = deploy("kept", ", keep_alive=True")
-        busy = deploy("busy")
-        calls = pool.submit(traffic, "busy")
-        working = deploy("working")
-        closed = Gate(tmp_path / "closed")
-        closed.path.parent.mkdir()
-        long = pool.submit(server.invoke, "working", closed.parameters(value=7))
+        used = deploy("used")
+        long = pool.submit(server.invoke, "used", closed.parameters(value=7))
         closed.entered()
         idle = deploy("idle")
+        wait_until(lambda: described("idle")["stored"] == "stored")
         wait_until(lambda: not lives(idle))
-        assert lives(kept, busy, working)
+        assert lives(kept)
+        assert lives(used)
+
+        calls = pool.submit(traffic)
         closed.open()
         assert long.result(30).json()["outputs"] == {"output": 7}
-
-        more = pool.submit(traffic, "idle")
-        wait_until(lambda: described("idle")["worker_pid"])
-        restored = described("idle")["worker_pid"]
-        stop["busy"].set()
+        assert server.invoke("idle", gate.parameters(value=8)).json()["outputs"] == {"output": 8}
+        again = described("idle")["worker_pid"]
+        assert again not in (idle, None)
+        wait_until(lambda: not lives(again))
+        assert lives(used)
+        stop.set()
         assert calls.result(30) == {200}
-        wait_until(lambda: not lives(busy) and not lives(working))
-        assert lives(kept, restored)
-        stop["idle"].set()
-        assert more.result(30) == {200}
+        wait_until(lambda: not lives(used))
+        assert lives(kept)
