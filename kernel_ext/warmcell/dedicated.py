@@ -90,6 +90,7 @@ def deploy(
     settings: Mapping[str, Any] | None = None,
     overtake: bool = False,
     note: str | None = None,
+    gate: Mapping[str, Any] | None = None,
     replaceable: Collection[str] = (),
 ) -> str:
     """Deploy the pipeline that ``target`` names and return the name under which it is served. This
@@ -102,7 +103,7 @@ def deploy(
     pipeline = _pipeline(target)
     name = name_for(pipeline, name)
     overtake = overtake or name in replaceable
-    deployed = pipeline.deploy(name, settings=settings, overtake=overtake, note=note)
+    deployed = pipeline.deploy(name, settings=settings, overtake=overtake, note=note, gate=gate)
     leave_when_empty()
     return str(deployed.name)
 

@@ -28,6 +28,7 @@ _KINDS: dict[type[BaseException], tuple[int, str]] = {
     errors.DefinitionError: (422, "The definition cannot work"),
     errors.UsageError: (422, "An option or argument is unknown or does not fit"),
     errors.InvalidName: (422, "The name does not have the required form"),
+    errors.GateRefused: (409, "The gate refuses the deploy"),
     errors.DeployError: (409, "The pipeline could not be deployed"),
     errors.SnapshotError: (409, "The snapshot could not be captured or restored"),
     errors.NotTrusted: (409, "The snapshot is not trusted"),

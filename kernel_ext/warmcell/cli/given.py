@@ -53,14 +53,14 @@ def parameters(given: Namespace, schema: Callable[[], Mapping[str, Any]]) -> dic
     return {**found, **read(texts, schema())} if texts else found
 
 
-def settings(words: Sequence[str]) -> dict[str, Any]:
+def settings(words: Sequence[str], option: str = "--set") -> dict[str, Any]:
     """Read ``--set name=value``: values are JSON where they are any, else text; a dot leads into
     what is nested, as in ``cors.allow_origins=["*"]``."""
     found: dict[str, Any] = {}
     for word in words:
         path, equals, text = word.partition("=")
         if not equals or not path:
-            raise UsageError(f"'{word}' is no setting.", hint="Write --set name=value.")
+            raise UsageError(f"'{word}' is no setting.", hint=f"Write {option} name=value.")
         *outer, name = path.split(".")
         place = found
         for part in outer:

@@ -124,6 +124,8 @@ def _pipelines(menu: _Menu) -> None:
     deploy.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE",
                         help="a setting of the deployment, such as concurrency=4")  # fmt: skip
     deploy.add_argument("--note", metavar="TEXT", help="what to remember of this snapshot")
+    deploy.add_argument("--gate", action="append", default=[], metavar="BOUND=VALUE",
+                        help="bounds on what recorded calls may change")  # fmt: skip
     deploy.add_argument("--overtake", "--overwrite", action="store_true",
                         help="take the name over from a notebook that serves it")  # fmt: skip
     run.add_argument("--name", help="name of the run")

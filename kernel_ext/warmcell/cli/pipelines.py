@@ -27,6 +27,7 @@ def deploy(given: Namespace) -> None:
         "settings": settings(given.set),
         "overtake": given.overtake,
         "note": given.note,
+        "gate": settings(given.gate, "--gate") or None,
         "kernel": given.kernel,
         "timeout": given.timeout,
         "cwd": _folder(here),

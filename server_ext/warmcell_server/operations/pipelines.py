@@ -32,6 +32,7 @@ class _Deploy(_Asked):
     settings: dict[str, Any] = {}
     overtake: bool = False
     note: str | None = None
+    gate: dict[str, Any] | None = None
 
 
 class _Run(_Asked):
@@ -53,6 +54,7 @@ async def _deploy(host: Host, call: Call) -> Result:
             "settings": body.settings,
             "overtake": body.overtake,
             "note": body.note,
+            "gate": body.gate,
             "replaceable": [
                 deployment.name
                 for deployment in host.deployments
