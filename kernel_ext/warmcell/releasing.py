@@ -43,10 +43,13 @@ class Traffic(Table):
         found = {one["snapshot"]: one["weight"] for one in self.snapshots}
         return found or {self.main: 1.0}
 
+    @property
+    def shared(self) -> bool:
+        """Whether another snapshot than the main one answers calls."""
+        return any(weight and number != self.main for number, weight in self.weights.items())
+
     def __bool__(self) -> bool:
-        return bool(self.shadows) or any(
-            weight and number != self.main for number, weight in self.weights.items()
-        )
+        return bool(self.shadows) or self.shared
 
     def to_json(self) -> dict[str, Any]:
         """All of it, as the control plane answers it; empty where nothing is shared."""
@@ -54,13 +57,13 @@ class Traffic(Table):
 
     def title(self) -> str:
         said = f"{self.name}: {self._said()}"
-        return f"{said} {self._limits()}" if self.abort_if is not None else said
+        return f"{said} {self._limits()}" if self.shared and self.abort_if is not None else said
 
     def _said(self) -> str:
         if self.aborted is not None:
             back = f"snapshot {self.main} answers everything again."
             return f"the split was aborted, {back} {self.aborted['cause']}"
-        if not self:
+        if not self.shared:
             return f"snapshot {self.main} answers everything."
         how = f"callers stay with their snapshot by {self.by}." if self.by else "call by call."
         return f"calls are shared, {how}"
@@ -81,7 +84,7 @@ class Traffic(Table):
                 f"{one['weight']:.1%}",
                 one["runs"],
                 None if one["error_rate"] is None else f"{one['error_rate']:.1%}",
-                None if one["p95"] is None else f"{one['p95']:.3g} s",
+                None if one["p95"] is None else _seconds(one["p95"]),
                 "main" if one["snapshot"] == self.main else None,
             ]
             for one in self.snapshots
@@ -91,6 +94,10 @@ class Traffic(Table):
             share = f"shadow of {one['fraction']:.1%}"
             rows.append([one["snapshot"], share, one["runs"], None, None, ", ".join(counts)])
         return rows
+
+
+def _seconds(found: float) -> str:
+    return f"{found:.3g} s" if found >= 1 else f"{1000 * found:.3g} ms"
 
 
 class Released:

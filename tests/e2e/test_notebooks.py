@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,26 @@ def execute(
         return Executed(path)
 
     return run
+
+
+def test_releases(execute: Callable[..., Executed]) -> None:
+    """A newcomer is deployed beside, shadows, gets customers, is aborted by its errors; the next
+    one is promoted."""
+    done = execute("releases.ipynb", {})
+    assert "'version': 1" in done.text("beside")
+    shadows = re.search(r"(\d) same, (\d) different, 0 failed, (\d) dropped", done.text("shadow"))
+    assert shadows is not None
+    same, different, dropped = map(int, shadows.groups())
+    assert (same, different + dropped) == (0, 5)
+    assert "Counter({1: " in done.text("split")
+    assert "2: " in done.text("split")
+    assert "stay with their snapshot by customer" in done.text("sticky")
+    assert "error_rate allows 10.0%" in done.text("abort")
+    assert "'version': 1, 'total': -12.0" in done.text("abort")
+    assert "'version': 3, 'total': -12.1" in done.text("promote")
+    events = done.text("history").split()
+    assert events[-3:] == ["deployment.deployed", "release.promoted", "deployment.rolled_back"]
+    assert "release.aborted" in events
 
 
 def test_quickstart(execute: Callable[..., Executed]) -> None:
