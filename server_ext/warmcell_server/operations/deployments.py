@@ -79,6 +79,13 @@ async def _deploy(host: Host, call: Call) -> Result:
         beside = body.traffic is not None and not promoted
         if beside:
             host.releases.check_beside(current, body.pipeline)
+        held = (body.pipeline, number)
+        if body.again and not beside and current and held != (current.pipeline, current.snapshot):
+            # Rolled back meanwhile: that a link was lost changes nothing of what is served.
+            if not own:
+                host.deployments.attach(current, Binding(body.key, number, worker, body))
+                host.deployments.trim(current)
+            return 201, current.describe(host.url)
         async with AsyncExitStack() as stack:
             if own:
                 binding = await _isolated(host, stack, body, snapshot, number)
