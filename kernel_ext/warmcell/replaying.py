@@ -74,9 +74,10 @@ def replay(
     """Put a run of the history into this kernel, with its own snapshot or another one.
 
     Its steps are executed up to the first that did not succeed; up to ``until`` where that is
-    given; none with ``hold``. ``values`` are used at some places of the parameters instead of what
-    was recorded: ``{("customer", "password"): "..."}``. ``bind`` makes a variable of a value: it
-    gets a name, the value and what to add to the name where that is taken, and returns the name.
+    given; none with ``hold``. That this happens is printed before. ``values`` are used at some
+    places of the parameters instead of what was recorded: ``{("customer", "password"): "..."}``.
+    ``bind`` makes a variable of a value: it gets a name, the value and what to add to the name
+    where that is taken, and returns the name.
 
     Raises:
         NotFound: no such run.
@@ -106,6 +107,8 @@ def replay(
         inputs = code.parameters.validate_json(to_json(recorded))
         if until is not None:
             _check_step(until, code.pipeline)
+        if not hold:
+            print(f"Replaying run {run_id}: its steps are executed again, with their effects.")
         return Replay(run, number, code, inputs, _Stops(run, until, hold=hold), bind)
     except ParameterError as error:
         code.close()

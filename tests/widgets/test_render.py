@@ -77,6 +77,14 @@ def test_html_is_well_formed_and_escaped(name: str) -> None:
     assert not {attribute for attribute in outline.attributes if attribute.startswith("on")}
 
 
+def test_a_run_of_a_snapshot_says_how_to_replay_it() -> None:
+    """With its id and what it repeats; a run that goes on, or of a cell, says nothing of it."""
+    text = Outline(render.run_html({**FAILED, "origin": "0199"})).text
+    assert f"%replay {FAILED['run_id']}; it repeats run 0199" in text
+    for other in ({"status": "running"}, {"snapshot": None}):
+        assert "%replay" not in Outline(render.run_html({**FAILED, **other})).text
+
+
 def test_a_failed_run_says_where_and_why() -> None:
     """Status, duration, error with its step, attempts, output and parameters are in the text."""
     text = Outline(render.run_html(FAILED)).text

@@ -52,6 +52,20 @@ def views(page: Any, serving: JupyterServer) -> Iterator[Mounted]:
     assert mounted.errors == []
 
 
+def test_a_button_runs_it_again(views: Mounted) -> None:
+    """A run that has ended is run once more; the new one appears on top and says what it
+    repeats."""
+    run = call(views.server, 6)
+    view = history(views)
+    view.locator(f'[data-run="{run}"]').click()
+    view.get_by_role("button", name="Run again").click()
+    top = view.locator("[data-run]").first
+    top.filter(has_text="rerun of halves").wait_for()
+    view.locator(f'[data-run="{run}"]').click()
+    top.click()
+    view.get_by_text(f"it repeats run {run}").wait_for()
+
+
 def call(server: JupyterServer, x: float) -> str:
     """Call the deployment and return the id of the run."""
     answer = server.invoke("halves", {"x": x}).json()
@@ -109,7 +123,8 @@ def test_a_click_opens_a_run(views: Mounted) -> None:
     detail = view.locator(".wc-detail")
     detail.locator(".wc-steps").wait_for()
     text = detail.inner_text()
-    for part in ("ValueError in step check", "<b>bold</b>", "halving 1000", "halve", run, "500"):
+    for part in ("ValueError in step check", "<b>bold</b>", "halving 1000", "halve", run, "500",
+                 f"%replay {run}"):  # fmt: skip
         assert part in text
     assert detail.locator("b", has_text=re.compile("^bold$")).count() == 0
     bars = detail.locator(".wc-bar")

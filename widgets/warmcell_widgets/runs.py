@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from warmcell.records import TERMINAL
 from warmcell_widgets import formatting as fmt
 from warmcell_widgets.drawing import GraphLike, graph_svg, views
 from warmcell_widgets.markup import (
@@ -56,7 +57,17 @@ def run_body(run: Json, *, graph: GraphLike | None = None) -> str:
         parts.append(fold(count(run["artifacts"], "artifact"), _artifacts(run["artifacts"])))
     if run.get("logs"):
         parts.append(fold("log", logs_html(run["logs"])))
-    return "".join(parts)
+    return "".join([*parts, _replay(run)])
+
+
+def _replay(run: Json) -> str:
+    """How to have a run in a notebook, and which run it repeats."""
+    if run.get("status") not in TERMINAL or run.get("snapshot") is None:
+        return ""
+    line = f"Replay it in a notebook: <code>%replay {text(run.get('run_id'))}</code>"
+    if run.get("origin"):
+        line += f"; it repeats run {text(run['origin'])}"
+    return f'<div class="wc-part wc-dim">{line}</div>'
 
 
 def run_text(run: Json) -> str:

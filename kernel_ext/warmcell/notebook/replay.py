@@ -40,8 +40,6 @@ def replay(
     Raises what :func:`warmcell.replaying.replay` raises.
     """
     global _latest
-    if not options.get("hold"):
-        print(f"Replaying run {run_id}: its steps are executed again, with what they do outside.")
     variables = _Variables(shell.user_ns, _latest[1] if _latest is not None else None)
     made = begin(run_id, values, bind=variables.bind, **options)
     made.replaced = variables.replaced

@@ -37,6 +37,8 @@ def unrolled(step: Step, result: str, *, line: int | None = None, remark: str = 
     be found in its source, all of that is returned.
     """
     source = step.source
+    if not source.text:
+        return "# Its source is not known.\n"
     text = source.text if source.text.endswith("\n") else source.text + "\n"
     tree, text = _parsed(text)
     definition = _definition(step, source, tree)

@@ -4,10 +4,9 @@ import { connect } from "./api.js";
 import {
   button, clock, duration, elapsed, make, pairs, setText, shortId, statusNode, statusWords,
 } from "./dom.js";
-import { errorLine, fingerprint, runBody, served } from "./parts.js";
+import { ENDED, errorLine, fingerprint, repeatable, runBody, served } from "./parts.js";
 
 const STATUSES = ["queued", "running", "succeeded", "failed", "cancelled", "timed_out", "lost"];
-const ENDED = new Set(["succeeded", "failed", "cancelled", "timed_out", "lost"]);
 const COLUMNS = ["status", "pipeline", "trigger", "started", "duration", "parameters", "run"];
 const REFRESH_MS = 700;
 const MOST = 1000;
@@ -298,6 +297,18 @@ class Row {
     this.box = body;
   }
 
+  /** A button that runs it once more, with the same input on the same snapshot. */
+  again(run) {
+    const rerun = button("Run again", "wc-small", async () => {
+      rerun.disabled = true;
+      await this.history.attempt(() => this.history.host.request(
+        "POST", `api/v1/runs/${encodeURIComponent(run.run_id)}/rerun`, { wait: false }));
+      rerun.disabled = false;
+    });
+    rerun.title = "The same input on the same snapshot, as a new run";
+    return rerun;
+  }
+
   foot(run) {
     const foot = make("div", "wc-part wc-foot wc-dim", make("span", "wc-mono", run.run_id));
     for (const text of [run.user && `by ${run.user}`, run.notebook]) if (text) foot.append(make("span", "", text));
@@ -308,6 +319,7 @@ class Row {
       });
       foot.append(cancel);
     }
+    if (run.deployment && repeatable(run)) foot.append(this.again(run));
     return foot;
   }
 }

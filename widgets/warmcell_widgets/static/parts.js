@@ -12,8 +12,27 @@ export function runBody(run) {
   if (run.steps?.length) body.append(part("steps", stepsNode(run)));
   if (run.parameters && Object.keys(run.parameters).length) body.append(part("inputs", valuesNode(run.parameters)));
   if (run.logs?.length) body.append(part("log", logsNode(run.logs)));
+  const again = replayNode(run);
+  if (again) body.append(again);
   if (!body.childNodes.length) body.append(make("div", "wc-part wc-dim", "Nothing recorded yet."));
   return body;
+}
+
+/** The statuses of a run that goes on no more. */
+export const ENDED = new Set(["succeeded", "failed", "cancelled", "timed_out", "lost"]);
+
+/** Whether a run is a call that can be repeated: it has ended, and a snapshot has its code. */
+export function repeatable(run) {
+  return ENDED.has(run.status) && run.snapshot !== null && run.snapshot !== undefined;
+}
+
+/** How to have a run in a notebook, and which run it repeats. */
+function replayNode(run) {
+  if (!repeatable(run)) return null;
+  const line = make("div", "wc-part wc-dim", "Replay it in a notebook: ",
+    make("code", "wc-mono", `%replay ${run.run_id}`));
+  if (run.origin) line.append(`; it repeats run ${run.origin}`);
+  return line;
 }
 
 function part(label, node) {

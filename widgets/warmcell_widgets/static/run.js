@@ -3,9 +3,8 @@
 import { connect } from "./api.js";
 import { clip, clock, duration, elapsed, long, make, plain, setText, shortId, statusNode } from "./dom.js";
 import { followRun } from "./events.js";
-import { fingerprint, runBody, served } from "./parts.js";
+import { ENDED, fingerprint, runBody, served } from "./parts.js";
 
-const ENDED = new Set(["succeeded", "failed", "cancelled", "timed_out", "lost"]);
 const FRAME_MS = 200;
 const MOST_YIELDED = 4000;
 const MOST_LOGS = 500;
