@@ -79,6 +79,10 @@ def test_releases(execute: Callable[..., Executed]) -> None:
     assert "stay with their snapshot by customer" in done.text("sticky")
     assert "error_rate allows 10.0%" in done.text("abort")
     assert "'version': 1, 'total': -12.0" in done.text("abort")
+    assert "output.total: changed in" in done.text("backtest")
+    assert "largest 1 (0.8%)" in done.text("backtest")
+    assert "text/html" in done.types("backtest")
+    assert "(at most 2.0%). Nothing was changed" in done.text("gate")
     assert "'version': 3, 'total': -12.1" in done.text("promote")
     events = done.text("history").split()
     assert events[-3:] == ["deployment.deployed", "release.promoted", "deployment.rolled_back"]
