@@ -62,6 +62,7 @@ class Deployment:
     resting: bool = False  # nothing holds it until the next call
     traffic: Traffic | None = None  # how calls are shared between snapshots, unless all to one
     replica_reason: str = ""  # why a kernel of its own is missing
+    replica_failures: int = 0  # to start one, and of those that died soon after they began
     failures: int = 0  # dedicated kernels that died one after the other, soon after they began
     reason: str = ""
     warm: list[Binding] = field(default_factory=list)
@@ -107,7 +108,7 @@ class Deployment:
     def route(self, snapshot: int | None) -> Binding | None:
         """What a call is sent to: the least loaded binding of that snapshot, or of the served one
         where none is named."""
-        if snapshot is None and len(self.warm) == 1:
+        if snapshot is None and self.served.own_kernels < 2:
             return self.binding
         found = self.holders(snapshot)
         if len(found) < 2:

@@ -220,6 +220,7 @@ class Deployments:
         deployment.user = record.user
         if not (body.again and deployment.snapshot == binding.snapshot):
             deployment.traffic = None
+        deployment.failures = deployment.replica_failures = 0
         self.adopt(deployment, binding)
         deployment.updated_at = now()
         return deployment

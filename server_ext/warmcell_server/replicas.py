@@ -41,7 +41,6 @@ class Replicas:
         self._host = host
         self._restoring = restoring
         self._preparing: set[Deployment] = set()
-        self._failures: dict[str, int] = {}
 
     def keep(self, deployment: Deployment) -> None:
         """See to it that a deployment has the kernels that it shall have, and no more."""
@@ -75,10 +74,8 @@ class Replicas:
                 deployment.spare = None
                 held.append((deployment, spare))
         for deployment, binding in held:
-            if time.monotonic() - binding.since < STABLE_SECONDS:
-                self._failures[deployment.name] = self._failures.get(deployment.name, 0) + 1
-            else:
-                self._failures.pop(deployment.name, None)
+            soon = time.monotonic() - binding.since < STABLE_SECONDS
+            deployment.replica_failures = deployment.replica_failures + 1 if soon else 0
             self.keep(deployment)
 
     # -- health ------------------------------------------------------------------------------
@@ -181,7 +178,7 @@ class Replicas:
         host, holding = self._host, self._restoring.holding
         try:
             while (missing := self._missing(deployment)) is not None:
-                wait = pause(self._failures.get(deployment.name, 0))
+                wait = pause(deployment.replica_failures)
                 if wait:
                     deployment.replica_reason += f" The next attempt is made {wait:g} s later."
                 await asyncio.sleep(wait)
@@ -197,8 +194,7 @@ class Replicas:
                     return
                 except WarmcellError as error:
                     log.warning("No replica for '%s' yet: %s", deployment.name, error)
-                    failures = self._failures.get(deployment.name, 0)
-                    self._failures[deployment.name] = failures + 1
+                    deployment.replica_failures += 1
                     deployment.replica_reason = error.message
                 else:
                     deployment.replica_reason = ""

@@ -7,11 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import http_calls, notebook, pressure
+from tests.benchmarks import http_calls, notebook, pressure, restoring
 from tests.benchmarks.report import machine
 from tests.support.jupyter import JupyterServer
 
-PARTS = ("http", "steps", "deploys", "memory", "pressure")
+PARTS = ("http", "steps", "deploys", "memory", "pressure", "restoring")
 
 
 def main() -> None:
@@ -44,6 +44,8 @@ def main() -> None:
                         text = notebook.deploys(server)
                     case "pressure":
                         text = pressure.measure(server)
+                    case "restoring":
+                        text = restoring.measure(server)
                     case _:
                         text = notebook.memory(server)
             finally:
