@@ -147,6 +147,7 @@ class WarmcellMagics(Magics):
     @argument("--overtake", action="store_true", help="take the name over from another notebook")
     @argument("--note", nargs="+", metavar="WORD", help="what to remember of this snapshot")
     @argument("--gate", metavar="GATE", help="bounds on what may change: a name, or True")
+    @argument("--traffic", type=float, metavar="SHARE", help="beside what is served, such as 0.1")
     @line_magic
     def deploy(self, line: str) -> Any:
         """Serve a snapshot of a pipeline under a URL: %deploy churn, or %deploy churn my-name."""
@@ -156,7 +157,12 @@ class WarmcellMagics(Magics):
         note = " ".join(given.note).strip("\"'") if given.note else None
         gate = given.gate and literal(self._here.user_ns, given.gate, "--gate")
         return pipeline.deploy(
-            given.name, settings=settings, overtake=given.overtake, note=note, gate=gate
+            given.name,
+            settings=settings,
+            overtake=given.overtake,
+            note=note,
+            gate=gate,
+            traffic=given.traffic,
         )
 
     @verbatim
@@ -203,7 +209,6 @@ class WarmcellMagics(Magics):
         given = _parse(WarmcellMagics.open, line)
         print(f"Written: {open_snapshot(given.snapshot, given.file, overwrite=given.overwrite)}")
 
-    @verbatim
     @magic_arguments("replay")
     @argument("run", nargs="?", metavar="RUN_ID", help="the run; in a cell, the step that waits")
     @argument("--set", nargs="+", metavar="NAME=VALUE", help="values in place of recorded ones")

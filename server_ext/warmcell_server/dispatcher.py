@@ -447,6 +447,8 @@ class Dispatcher:
         deployment.queue.appendleft(call)
         if call.wanted.detached:
             self._hub.state(call.run_id, "queued", queued_ahead=0)
+        if deployment.traffic is not None and call.wanted.snapshot is None:
+            self._judge(pending, wire.Answer(pending.number, "lost"), 0.0)
 
     def orphaned(self, deployment: Deployment) -> None:
         """Nothing serves a deployment any more: callers that wait hear so; runs that belong to the

@@ -19,6 +19,7 @@ from tests.support.kernels import Kernel
 
 CELLS = """
 %load_ext warmcell
+import os
 from warmcell import pipeline, step
 version = 1
 
@@ -26,18 +27,20 @@ version = 1
 def tag(customer: str, mood: str) -> dict:
     if mood == "bad" and version == 2:
         raise ValueError("version 2 knows no bad mood")
+    if mood == "deadly" and version == 2:
+        os._exit(1)
     return {"version": version, "customer": customer}
 
 @pipeline
 def shop(customer: str, mood: str = "good") -> dict:
     return tag(customer, mood)
 
-def deploy(name):
+def deploy(name, **settings):
     global version
     version = 1
-    one = shop.deploy(name).snapshot
+    one = shop.deploy(name, **settings).snapshot
     version = 2
-    shop.deploy(name, traffic=0)
+    get_ipython().run_line_magic("deploy", f"shop {name} --traffic 0")
     two = shop.snapshots()[0]["number"]
     version = 1
     return one, two
@@ -341,14 +344,18 @@ def terminal(server: JupyterServer, *words: str) -> str:
 
 def test_a_split_survives_a_restart(start_server: Callable[..., JupyterServer]) -> None:
     """After ``kill -9`` of server and kernel, both snapshots answer the customers that they had,
-    restored in kernels of their own."""
+    restored in kernels of their own; a newcomer that nothing holds is restored for a new split. One
+    that dies is taken out, and its customers are answered all the same."""
     server = start_server()
     kernel = server.kernel("releases.ipynb")
     kernel.run(CELLS)
-    one, two = kernel.value("deploy('kept')")
-    shop = Shop(server, "kept", one, two)
-    shop.split(0.5, by="customer", abort_if={"p95": 30.0})
+    one, two = kernel.value("deploy('kept', idempotent=True)")
+    kernel.run("deploy('cold')")
+    shop, cold = Shop(server, "kept", one, two), Shop(server, "cold", one, two)
+    shop.split(0.5, by="customer", abort_if={"error_rate": 0.0, "min_runs": 1})
+    cold.ask("abort", {})
     where = shop.where()
+    mine = next(customer for customer in CUSTOMERS if where[customer] == two)
     snapshots = "warmcell/api/v1/snapshots?pipeline=shop&brief=true"
     wait_until(
         lambda: {one["stored"] for one in server.get(snapshots).json()["snapshots"]} == {"stored"}
@@ -356,7 +363,14 @@ def test_a_split_survives_a_restart(start_server: Callable[..., JupyterServer]) 
     server.kill()
     server.start()
     assert shop.call(next(c for c in CUSTOMERS if where[c] == one)) == one
-    path = f"warmcell/api/v1/deployments/{shop.name}"
-    wait_until(lambda: server.get(path).json()["warm"] == [one, two])
+    path = "warmcell/api/v1/deployments/"
+    wait_until(lambda: server.get(path + "kept").json()["warm"] == [one, two])
     assert shop.where() == where
-    assert shop.traffic["abort_if"] == {"error_rate": None, "p95": 30.0, "min_runs": 20}
+    assert shop.traffic["abort_if"] == {"error_rate": 0.0, "p95": None, "min_runs": 1}
+    assert cold.call(mine) == one
+    assert server.get(path + "cold").json()["warm"] == [one]
+    cold.split(1.0)
+    assert cold.call(mine) == two
+    assert shop.call(mine, "deadly") == one
+    assert f"Snapshot {two} failed 1 of its newest" in shop.traffic["aborted"]["cause"]
+    assert set(shop.where().values()) == {one}
