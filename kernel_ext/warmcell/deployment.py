@@ -75,6 +75,12 @@ class Deployment(Released):
         return None if found is None else str(found)
 
     @property
+    def replicas(self) -> list[dict[str, Any]]:
+        """The kernels that take its calls: ``pid``, ``served_by``, ``in_flight``, ``runs``, ``rss``
+        (bytes), ``start_seconds`` and ``age_seconds`` of each."""
+        return list(self.refresh()._described.get("replicas") or [])
+
+    @property
     def notes(self) -> list[str]:
         """What is held by reference or cannot be stored, in sentences."""
         return list(self._known("notes") or [])

@@ -5,7 +5,9 @@ import { button, copyButton, duration, make, setText, statusNode } from "./dom.j
 import { Holdings } from "./drift.js";
 import { Keys } from "./keys.js";
 import { Release } from "./release.js";
+import { Replicas } from "./replicas.js";
 import { Source } from "./source.js";
+import { Trust } from "./trust.js";
 import { Versions } from "./versions.js";
 
 const SLOW_LAG_S = 0.05;
@@ -41,10 +43,12 @@ export class Card {
       () => owner.refresh());
     this.holdings = new Holdings(this.path, () => owner.host, () => this.item, () => owner.redeploy(name));
     this.source = new Source(() => owner.notebook, () => owner.isAlive, () => owner.serveHere(name));
+    this.replicas = new Replicas();
+    this.trust = new Trust(() => owner.host, () => this.trustSnapshot());
     this.node = make("div", "wc-part wc-deployment",
       make("div", "wc-line", this.status, make("span", "wc-name", name), this.serves, this.calls,
         this.open, this.links, make("span", "wc-push wc-tools", this.versions, this.remove)),
-      this.said, this.reason, this.source.node, this.lag, this.problem, this.release.node, call, this.keys.node, this.snapshots.node,
+      this.said, this.reason, this.trust.node, this.source.node, this.replicas.node, this.replicas.why, this.lag, this.problem, this.release.node, call, this.keys.node, this.snapshots.node,
       this.holdings.node, this.held);
     this.node.dataset.deployment = name;
   }
@@ -59,11 +63,12 @@ export class Card {
     setText(this.calls, parts.join(", "));
     this.open.hidden = item.settings?.auth !== "public";
     this.link(item);
-    this.note(this.reason, item.reason);
+    this.note(this.reason, this.trust.update(item) ? "" : item.reason);
     this.note(this.lag, item.starved || (item.lag > SLOW_LAG_S
       ? `What runs in this kernel delays calls by up to ${duration(item.lag)} (waiting for Python's interpreter lock).` : ""));
     this.note(this.said, item.note);
     this.source.update(item);
+    this.replicas.update(item);
     this.release.update(item);
     this.keys.refresh();
     this.snapshots.refresh();
@@ -127,6 +132,12 @@ export class Card {
     this.armed = null;
     this.remove.textContent = "Undeploy";
     this.remove.classList.remove("wc-armed");
+  }
+
+  trustSnapshot() {
+    const { pipeline, snapshot } = this.item;
+    const path = `api/v1/snapshots/${encodeURIComponent(pipeline)}/${snapshot}/trust`;
+    this.owner.act(this, () => this.owner.host.request("POST", path, {}));
   }
 
   rollback() {
