@@ -125,6 +125,9 @@ def test_serving(execute: Callable[..., Executed]) -> None:
     assert "400 Please do not shout." in done.text("middleware")
     assert "{'word': 'perchance', 'letters': 18}" in done.text("call-endpoint")
     assert "key:tables" in done.text("history")
+    assert "count waits" in done.text("replay")
+    assert "(failed on snapshot" in done.text("rerun")
+    assert "(succeeded on snapshot" in done.text("rerun")
 
 
 def test_weather_agent_without_a_key(execute: Callable[..., Executed]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,10 @@ import pytest
 from tests.support.gates import wait_until
 from tests.support.jupyter import JupyterServer
 from tests.support.kernels import Cell, Kernel
+from warmcell.ids import new_id
 from warmcell.notebook.unrolled import failed_line, unrolled
+from warmcell.pipelines import Pipeline, pipeline
+from warmcell.runner.stepping import Stepping
 from warmcell.steps import Step, step
 
 CELLS = (
@@ -152,7 +156,7 @@ def test_a_run_that_succeeded_is_compared(author: Kernel, called: Callable[..., 
     shown = author.run(f"%replay {run}").text
     assert "succeeded" in shown
     assert "The answer is that of the run." in shown
-    author.run(f"%replay {run} --until verdict")
+    author.run(f"wanted = '{run}'\n%replay {{wanted}} --until verdict")
     assert author.value("[replay.next, replay['score'], list(replay.arguments)]") == [
         "verdict", 100.0, ["p"],
     ]  # fmt: skip
@@ -328,3 +332,75 @@ def test_the_line_of_a_traceback() -> None:
     """)
     assert failed_line(step(failing), text) == 7
     assert failed_line(step(failing), "") is None
+
+
+# -- step by step ----------------------------------------------------------------------------
+
+
+@step
+def left(x: int) -> int:
+    return x + 1
+
+
+@step
+async def right(x: int) -> int:
+    return x + 2
+
+
+@step
+def broken(x: int) -> int:
+    raise ValueError(x)
+
+
+@step
+def joined(one: int, two: int) -> int:
+    return one * two
+
+
+@pipeline
+def branches(x: int) -> Any:
+    return joined(left(left(x)), right(right(x)))
+
+
+@pipeline
+def failing(x: int) -> list[int]:
+    futures = [left.submit(x), broken.submit(x), right.submit(x)]
+    return [future.result(30) for future in futures]
+
+
+def stepping(made: Pipeline, stops: Callable[[str], bool]) -> Stepping:
+    found = Stepping(made, {"x": 1}, stops=stops, run_id=new_id(), state=None)
+    found.start()
+    return found
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_branches_run_one_step_at_a_time(turn: int) -> None:
+    """From any step on: each `go` executes one, in an order that the graph allows, and the result
+    is that of the run."""
+    held = stepping(branches, lambda name: True)
+    order = []
+    while held.outcome is None:
+        assert held.held is not None
+        order.append(held.held.name)
+        before = set(held.values)
+        held.go()
+        assert set(held.values) - before == {order[-1]}
+    assert sorted(order) == ["joined", "left", "left_2", "right", "right_2"]
+    assert (order[-1], held.outcome.value) == ("joined", 15)
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_what_was_submitted_waits_as_well(turn: int) -> None:
+    """A step that is held holds those beside it; going on raises its error in the run, and a replay
+    that is given up ends."""
+    held = stepping(failing, lambda name: name == "broken")
+    assert held.held is not None
+    assert "broken" in held.waiting
+    held.go(math.inf)
+    assert held.outcome is not None
+    assert isinstance(held.outcome.exception, ValueError)
+    given_up = stepping(failing, lambda name: True)
+    given_up.stop()
+    assert given_up.outcome is not None
+    assert (given_up.outcome.status, given_up.values) == ("cancelled", {})
