@@ -127,7 +127,7 @@ def test_a_failed_run_stops_where_it_failed(author: Kernel, called: Callable[...
     assert author.value("score_output") == 5
     failed = author.run("replay.step()", check=False)
     assert raised(failed) == "ZeroDivisionError: division by zero"
-    assert "replaying.py" not in "".join(failed.traceback)
+    assert "replayed.py" not in "".join(failed.traceback)
     assert author.value("[replay.status, replay.next]") == ["failed", None]
     assert author.run("replay.resume()", check=False).ename == "UsageError"
     assert author.value("churn(Customer(name='b', age=1)).outputs") == {"text": "0.0"}

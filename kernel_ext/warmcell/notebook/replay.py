@@ -15,7 +15,7 @@ from warmcell.notebook.cellcode import assigned
 from warmcell.notebook.cells import execute
 from warmcell.notebook.names import literal
 from warmcell.notebook.unrolled import failed_line, unrolled
-from warmcell.replaying import Replay
+from warmcell.replayed import Replay
 from warmcell.replaying import replay as begin
 
 if TYPE_CHECKING:

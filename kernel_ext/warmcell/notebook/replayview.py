@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from warmcell.artifacts import describe
 
 if TYPE_CHECKING:
-    from warmcell.replaying import Replay
+    from warmcell.replayed import Replay
 
 __all__ = ["as_html", "as_text"]
 
