@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks import http_calls, notebook, pressure, restoring
+from tests.benchmarks.faults import __main__ as faults
 from tests.benchmarks.report import machine
 from tests.support.jupyter import JupyterServer
 
@@ -15,6 +16,9 @@ PARTS = ("http", "steps", "deploys", "memory", "pressure", "restoring")
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["faults"]:  # the fault campaign has options of its own
+        faults.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="dev.py bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of the HTTP comparison")

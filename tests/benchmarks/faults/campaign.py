@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,12 @@ class Fault:
 
 
 class Campaign:
-    """See the package. Everything happens below ``folder``."""
+    """See the package. Everything happens below ``folder``; ``kinds`` are of :data:`KINDS`."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, kinds: Collection[str] = tuple(KINDS)) -> None:
         self.dice = random.Random(seed)
         self.seed = seed
+        self._kinds = kinds
         self.faults: list[Fault] = []
         self.changes: list[Change] = []
         self.never: list[str] = []
@@ -203,7 +205,7 @@ class Campaign:
         self._kernel = None
 
     def _deck(self, count: int) -> list[str]:
-        kinds = list(KINDS)
+        kinds = list(self._kinds)
         self.dice.shuffle(kinds)
         deck = [kind for kind, _ in zip(itertools.cycle(kinds), range(count), strict=False)]
         self.dice.shuffle(deck)
