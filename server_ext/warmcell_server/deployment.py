@@ -105,6 +105,10 @@ class Deployment:
             return ()
         return tuple(n for n in self.traffic.snapshots if n != self.snapshot)
 
+    def serves(self, pipeline: str, snapshot: int) -> bool:
+        """Whether that is the snapshot which the name serves."""
+        return (self.pipeline, self.snapshot) == (pipeline, snapshot)
+
     def route(self, snapshot: int | None) -> Binding | None:
         """What a call is sent to: the least loaded binding of that snapshot, or of the served one
         where none is named."""

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from warmcell import wire
-from warmcell.errors import Conflict, DeployError
+from warmcell.errors import Conflict
 from warmcell.ids import now
-from warmcell.records import DeploymentEntry, SnapshotRecord
+from warmcell.records import DeploymentEntry
 from warmcell_server.asked import asked_by
 from warmcell_server.auditing import note_change, who
-from warmcell_server.holding import Held
+from warmcell_server.deploying import Deployed, deploy
 from warmcell_server.invocation import Invocation
 from warmcell_server.operation import Call, Result, Routes, decode
 from warmcell_server.operations.keys import revoke_all
-from warmcell_server.operations.snapshots import known_environment
 from warmcell_server.payload import Payload
-from warmcell_server.settings import settings_of
-from warmcell_server.workers import Binding
 
 if TYPE_CHECKING:
     from warmcell_server.deployment import Deployment
@@ -62,71 +58,21 @@ async def _deploy(host: Host, call: Call) -> Result:
     body = decode(call, wire.Deploy)
     if body.ticket is not None:
         return 201, host.restoring.holding.announced(body, worker)
-    # Two kernels that want one name take turns: the second is checked once the first serves.
-    async with host.deployments.changing(body.name):
-        host.deployments.check(body, worker)
-        user = who(call)
-        snapshot = host.deployments.snapshot_record(body, user)
-        own = settings_of(body.settings).own_kernels
-        if own:
-            snapshot.manifest = body.manifest
-            snapshot.environment = known_environment(host, worker, body.environment)
-        number = await asyncio.wrap_future(host.store.add_snapshot(snapshot))
-        record = host.deployments.draft(body, number, user)
-        current = host.deployments.find(body.name)
-        # Who comes back after it was promoted is no newcomer any more.
-        promoted = body.again and current is not None and current.snapshot == number
-        beside = body.traffic is not None and not promoted
-        if beside:
-            host.releases.check_beside(current, body.pipeline)
-        held = (body.pipeline, number)
-        if body.again and not beside and current and held != (current.pipeline, current.snapshot):
-            # Rolled back meanwhile: that a link was lost changes nothing of what is served.
-            if not own:
-                host.deployments.attach(current, Binding(body.key, number, worker, body))
-                host.deployments.trim(current)
-            return 201, current.describe(host.url)
-        async with AsyncExitStack() as stack:
-            if own:
-                binding = await _isolated(host, stack, body, snapshot, number)
-            else:
-                dedicated = host.kernels is not None and worker.kernel_id in host.kernels
-                binding = Binding(body.key, number, worker, body, dedicated=dedicated)
-            if beside:
-                deployment = host.deployments.get(body.name)
-                host.releases.beside(deployment, binding, body.traffic)
-                _note_deploy(host, call, body, number, None)
-                return 201, {**deployment.describe(host.url), "deployed": number}
-            before = await host.claim(record, overtake=body.overtake)
-            if binding.worker.gone:
-                record.state = "detached"  # after the claim
-                host.store.append(DeploymentEntry(record))
-                raise DeployError("The kernel went away while it deployed.")
-            deployment = host.deployments.serve(binding, record)
-    host.dispatcher.switched(deployment)
-    host.restoring.switched(deployment)
-    _note_deploy(host, call, body, number, before)
-    return 201, deployment.describe(host.url)
+    deployed = await deploy(host, body, worker, who(call))
+    if deployed.changed:
+        _note_deploy(host, call, body, deployed)
+    described = deployed.deployment.describe(host.url)
+    if body.traffic is not None and not body.again:
+        described["deployed"] = deployed.number
+    return 201, described
 
 
-async def _isolated(
-    host: Host, stack: AsyncExitStack, body: wire.Deploy, snapshot: SnapshotRecord, number: int
-) -> Binding:
-    """Have a kernel of its own hold what is deployed; the notebook's never serves it."""
-    held = Held(body.name, body.pipeline, number, body.settings, body.notebook)
-    environment = msgspec.json.decode(snapshot.environment or b"{}")
-    return await stack.enter_async_context(host.restoring.holding.held(held, environment))
-
-
-def _note_deploy(
-    host: Host, call: Call, body: wire.Deploy, number: int, before: dict[str, Any] | None
-) -> None:
+def _note_deploy(host: Host, call: Call, body: wire.Deploy, deployed: Deployed) -> None:
     """Record a deploy, and that a name changed hands."""
-    if body.again:
-        return  # the link was lost meanwhile, and nobody did anything
+    before = deployed.before
     served: dict[str, Any] = {
         "pipeline": body.pipeline,
-        "snapshot": number,
+        "snapshot": deployed.number,
         "notebook": body.notebook,
     }
     owner = before["notebook"] if before is not None else None

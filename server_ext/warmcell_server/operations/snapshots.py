@@ -10,14 +10,14 @@ import msgspec
 from warmcell import wire
 from warmcell.errors import Conflict, NotFound
 from warmcell.records import SnapshotEntry, SnapshotRecord
+from warmcell_server.deploying import environment_of
 from warmcell_server.deployments import micros
 from warmcell_server.operation import Call, Result, Routes, decode
-from warmcell_server.workers import Worker
 
 if TYPE_CHECKING:
     from warmcell_server.host import Host
 
-__all__ = ["ROUTES", "key_of", "known_environment", "record_of"]
+__all__ = ["ROUTES", "key_of", "record_of"]
 
 ROUTES = Routes()
 _BRIEF = (
@@ -53,20 +53,12 @@ async def _stored(host: Host, call: Call) -> Result:
     row = await asyncio.wrap_future(host.store.get_snapshot(pipeline, number))
     record = record_of(row)
     record.stored, record.manifest = body.stored, body.manifest
-    record.environment = known_environment(host, call.worker, body.environment)
+    record.environment = environment_of(host, call.worker, body.environment)
     host.store.append(SnapshotEntry(record))
     host.deployments.stored(pipeline, number, body.stored)
     for deployment in host.deployments:
         host.restoring.switched(deployment)  # it can have a standby now
     return 200, {"pipeline": pipeline, "number": number, "stored": body.stored}
-
-
-def known_environment(host: Host, worker: Worker, given: msgspec.Raw) -> msgspec.Raw:
-    """What the kernel told of itself, with what its server knows: enough to start another one."""
-    told = msgspec.json.decode(given) or {}
-    if host.kernels is not None:
-        told["kernelspec"] = host.kernels.kernelspec(worker.kernel_id)
-    return msgspec.Raw(msgspec.json.encode(told))
 
 
 def record_of(row: dict[str, Any]) -> SnapshotRecord:
