@@ -52,6 +52,7 @@ export class Versions {
       make("td", "wc-dim", (one.notebook ?? "").split("/").pop()), make("td", "wc-said", one.note ?? ""),
       make("td", "wc-num", tools));
     row.title = one.stored === "stored" ? "" : `Stored form: ${one.stored}`;
+    if (one.trusted === false) row.title = "Somebody else signed it: it is not restored before it is trusted.";
     row.dataset.snapshot = one.number;
     return row;
   }
