@@ -83,6 +83,7 @@ class SnapshotPickler(cloudpickle.Pickler):
         self._numbers: dict[int, tuple[Any, ...] | None] = {}
         self._spaces: dict[int, tuple[Any, ...]] = {}
         self._keep: list[object] = []
+        self._small: set[int] = set()
         self._sentinels = sentinels.Sentinels()
         self._space(survey.namespace)
 
@@ -122,7 +123,7 @@ class SnapshotPickler(cloudpickle.Pickler):
         if kind in (Kind.VALUE, Kind.NAMED, Kind.ESTIMATOR, Kind.SHELL):
             return not (cls is bytearray and len(target) > SMALL_BYTES)
         if kind is Kind.CONTAINER:
-            return is_small(target)
+            return is_small(target, self._small)
         if kind is Kind.ARRAY:
             return bool(target.nbytes <= SMALL_BYTES)
         return kind is Kind.OBJECT and self._sentinels.find(target) is not None

@@ -82,8 +82,14 @@ def plain_hash(target: object) -> tuple[bytes, int] | None:
     return sink.hash.digest(), sink.size
 
 
-def is_small(container: Any) -> bool:
-    """Whether a container has at most 10,000 nodes, counting the containers inside it."""
+def is_small(container: Any, known: set[int]) -> bool:
+    """Whether a container has at most 10,000 nodes, counting the containers inside it.
+
+    ``known`` are the ids of those that were found to be small before, and of all inside them: to
+    count each of a deep nest anew would take its square.
+    """
+    if id(container) in known:
+        return True
     total = 0
     seen: set[int] = set()
     pending = [container]
@@ -106,4 +112,5 @@ def is_small(container: Any) -> bool:
         if total > SMALL_NODES:
             return False
         pending.extend(p for p in parts if type(p) in CONTAINERS)
+    known |= seen
     return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import json
 import sys
 import traceback
@@ -39,6 +40,15 @@ def shell() -> InteractiveShell:
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
     return InteractiveShell.instance(config=config)
+
+
+def usable(library: str) -> bool:
+    """Whether a library is there, with what it needs of the system."""
+    try:
+        importlib.import_module(library)
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def deploy(case: Case, ip: InteractiveShell, folder: Path) -> dict[str, Any]:
@@ -105,6 +115,9 @@ def main(action: str, folder: Path) -> None:
         previous = json.loads((folder / "deploy.json").read_text())
     for case in ALL:
         try:
+            if case.needs and not usable(case.needs):
+                results[case.name] = {"skipped": case.needs}
+                continue
             if action == "deploy":
                 results[case.name] = deploy(case, ip, folder)
             elif previous[case.name].get("status") == "stored":

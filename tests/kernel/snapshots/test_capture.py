@@ -6,6 +6,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from tests.kernel.shells import Notebook, notebook
 from warmcell.errors import SnapshotError
 from warmcell.snapshots import Capture, capture
 from warmcell.snapshots.loader import Loader
+from warmcell.snapshots.plain import is_small
 
 
 @pytest.fixture
@@ -185,3 +187,92 @@ def test_frames_are_frozen_without_a_copy(nb: Notebook) -> None:
     nb("df.loc[0, 'a'] = 7")
     assert served["a"].iloc[0] == 0
     assert [h.by for h in taken.held] == ["copy"]
+
+
+def test_what_served_code_writes_is_the_notebooks(nb: Notebook) -> None:
+    """A large array is shared both ways: what a call writes, the notebook sees, and the drift says
+    so; copied on request it is the snapshot's own."""
+    nb("import numpy as np\nW = np.zeros(50_000)")
+    nb("def step(x):\n    W[0] = x\n    return float(W[0])")
+    taken, apart = take(nb), take(nb, copy=["W"])
+    assert apart.live["step"](5.0) == 5.0  # type: ignore[operator]
+    assert nb["W"][0] == 0
+    assert taken.live["step"](7.0) == 7.0  # type: ignore[operator]
+    assert nb["W"][0] == 7
+    assert [h.name for h in taken.drift()] == ["W"]
+    assert apart.drift() == []
+
+
+def test_a_small_list_within_a_shared_object_is_apart(nb: Notebook) -> None:
+    """A small container is copied by its name and stays with a shared object that holds it too:
+    the copy and the object no longer follow each other."""
+    nb("import collections\nrows = [1]\nshared = collections.UserList()\nshared.data = rows")
+    nb("def step(x):\n    rows.append(x)\n    return rows, shared")
+    copied, shared = take(nb).live["step"](2)  # type: ignore[operator]
+    assert copied == [1, 2]
+    assert shared is nb["shared"]
+    assert list(shared) == [1]
+
+
+def test_classes_that_a_library_registers(nb: Notebook, tmp_path: Path) -> None:
+    """A library's `__init_subclass__` runs again for the copy of a class, which is named; where it
+    refuses the second one, the class stays live and is named too."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "wc_registry.py").write_text(
+        "class Plugin:\n    found = []\n    def __init_subclass__(cls, **options):\n"
+        "        super().__init_subclass__(**options)\n        Plugin.found.append(cls.__name__)\n"
+        "class Once:\n    found = []\n    def __init_subclass__(cls):\n"
+        "        if cls.__name__ in Once.found: raise ValueError('twice')\n"
+        "        Once.found.append(cls.__name__)\n"
+    )
+    nb(f"import sys\nsys.path.insert(0, {str(folder)!r})\nfrom wc_registry import Once, Plugin")
+    nb("class Mine(Plugin):\n    pass\ndef step(x): return Mine.__name__")
+    taken = take(nb)
+    assert "`Mine` derives from `wc_registry.Plugin`, whose `__init_subclass__`" in taken.notes[0]
+    assert nb("Plugin.found") == ["Mine", "Mine"]
+    assert taken.restorable
+    nb("class Other(Once):\n    pass\ndef step(x): return Other.__name__")
+    taken = take(nb)
+    assert not taken.restorable
+    assert any("`Other`" in note and "twice" in note and "on_init" in note for note in taken.notes)
+    nb("sys.path.pop(0)\ndel sys.modules['wc_registry']")
+
+
+def test_a_module_that_is_not_what_its_file_says(nb: Notebook, tmp_path: Path) -> None:
+    """An edited file of a local module is named until it is loaded again: functions, methods and
+    constants, and whether the module or a name of it is used. Comments do not count."""
+    file = tmp_path / "wc_edited.py"
+    text = "K = 4\ndef scale(x):\n    return x * K\nclass A:\n    def get(self): return 1\n"
+    file.write_text(text)
+    nb(f"import sys, importlib\nsys.path.insert(0, {str(tmp_path)!r})\nimport wc_edited")
+    nb("from wc_edited import scale\ndef step(x): return wc_edited.A().get(), scale(x)")
+    assert take(nb).notes == []
+    file.write_text("# new\n" + text)
+    assert take(nb).notes == []
+    edits = [("x * K", "x + K"), ("K = 4", "K = 5"), ("return 1", "return 2"), ("class A", "(")]
+    for old, new in edits:
+        file.write_text(text.replace(old, new))
+        (note,) = take(nb).notes
+        assert "`wc_edited` is not what wc_edited.py says now" in note
+        assert "`importlib.reload`" in note
+    held = {h.name: h.file for h in take(nb).holdings}
+    assert held == {"wc_edited": "wc_edited.py", "scale": "wc_edited.py", "step": None}
+    file.write_text(text.replace("x * K", "x + K"))
+    nb("importlib.reload(wc_edited)\nfrom wc_edited import scale")
+    assert take(nb).notes == []
+    file.unlink()
+    assert take(nb).notes == []
+    nb("sys.path.pop(0)\ndel sys.modules['wc_edited']")
+
+
+def test_deep_nests_take_no_longer_than_wide_ones(nb: Notebook) -> None:
+    """Each container of a nest is counted once."""
+    nb("t = 4\nfor _ in range(3_000): t = (t,)")
+    nb("def step(x): return t")
+    counted: set[int] = set()
+    is_small(nb["t"], counted)
+    assert len(counted) == 3_000
+    assert is_small(nb["t"][0], counted)
+    assert len(counted) == 3_000
+    assert take(nb).notes == []

@@ -85,6 +85,48 @@ def test_restored_arrays_are_private_and_writable(nb: Notebook, blobs: Path) -> 
     assert float(two["step"].__globals__["W"][0]) == 0.0  # type: ignore[attr-defined]
 
 
+def test_arrays_share_memory_as_before(nb: Notebook, blobs: Path) -> None:
+    """Views look at the memory of their array when restored as well, and are not stored again."""
+    nb("A = np.zeros(100_000)\nV, R = A[::2], A.reshape(100, 1000)[:, 5:]")
+    nb("def step(x):\n    A[0], A[5] = x, x + 1\n    return float(V[0]), float(R[0, 0])")
+    form = take(nb).store(blobs)
+    assert len(form.buffers) == 1
+    assert restore(form, blobs)["step"](3) == nb["step"](3) == (3.0, 4.0)  # type: ignore[operator]
+
+
+def test_large_memory_is_stored_once(nb: Notebook, blobs: Path) -> None:
+    """Arrays, text and bytes are blobs of their own: another snapshot that holds them with other
+    things beside adds no bytes of theirs."""
+    nb("import pandas as pd\ntext, raw, both = 'ä' * 200_000, b'r' * 300_000, bytearray(300_000)")
+    nb("df = pd.DataFrame({'a': np.arange(100_000.0)})\nother = {n: str(n) for n in range(20_000)}")
+    nb("def step(x): return W[x], text[0], raw[x], both[x], df.a[x]")
+    first = take(nb).store(blobs)
+    sizes = sorted(b.size for b in set(first.buffers))  # `W` and the column are the same bytes
+    assert sizes == [300_000, 300_000, 400_000, 800_000]
+    names = {p.name for p in blobs.iterdir()}
+    nb("def step(x): return W[x], text[0], raw[x], both[x], df.a[x], other[x]")
+    second = take(nb).store(blobs)
+    assert set(second.buffers) == set(first.buffers)
+    assert {p.name for p in blobs.iterdir()} - names == {
+        b.digest for b in (second.code, second.references, second.sources) if b is not None
+    }
+    assert restore(second, blobs)["step"](3) == (3.0, "ä", 114, 0, 3.0, "3")  # type: ignore[operator]
+
+
+def test_what_does_not_load_is_refused(nb: Notebook, blobs: Path) -> None:
+    """What pickles and does not load is found when it is stored, and named with the way out."""
+    nb("import fractions, copyreg\nrows = [fractions.Fraction(1, 3)] * 20_000")
+    nb("copyreg.pickle(fractions.Fraction, lambda f: (int, ('no number',)))")
+    nb("def step(x): return rows[0]")
+    try:
+        form = take(nb).store(blobs)
+    finally:
+        nb("del copyreg.dispatch_table[fractions.Fraction]")
+    assert form.status.startswith("refused: `rows` cannot be stored: ")
+    assert "no number" in form.status
+    assert "Make it in `on_init`" in form.status
+
+
 def test_fresh_process_shows_the_cells_lines(nb: Notebook, blobs: Path, tmp_path: Path) -> None:
     """A traceback in a fresh process names the snapshot and shows the line of the cell."""
     form = take(nb).store(blobs)

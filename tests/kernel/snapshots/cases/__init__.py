@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.kernel.snapshots.cases import boundaries, classes, data, functions, models, modules
+from tests.kernel.snapshots.cases import (
+    boundaries,
+    classes,
+    data,
+    functions,
+    libraries,
+    models,
+    modules,
+    named,
+)
 from tests.kernel.snapshots.cases.case import Case
 
 ALL: list[Case] = [
@@ -12,4 +21,6 @@ ALL: list[Case] = [
     *data.CASES,
     *modules.CASES,
     *boundaries.CASES,
+    *named.CASES,
+    *libraries.CASES,
 ]

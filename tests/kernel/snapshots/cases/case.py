@@ -16,7 +16,8 @@ class Case:
     ``drifts``: what changed in place, so that what was captured can no longer be stored.
     ``fresh``: what a fresh process answers where that must differ. ``noted``: texts that the notes
     contain. ``files`` are local modules by name; ``edited_files`` replace them after the deploy.
-    ``capture_first``: the notebook itself calls ``step`` only after the capture.
+    ``capture_first``: the notebook itself calls ``step`` only after the capture. ``needs`` is a
+    library without which the case is skipped.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Case:
     drifts: tuple[str, ...] = ()
     fresh: str | None = None
     capture_first: bool = False
+    needs: str = ""
 
 
 def case(name: str, cells: str, edits: str = "", **options: Any) -> Case:
