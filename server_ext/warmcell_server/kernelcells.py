@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import nbformat
+import zmq
 from jupyter_server.utils import ensure_async
 
 from warmcell.dedicated import MEDIA_TYPE
@@ -84,12 +85,15 @@ class Cells:
         self._manager = manager
         self._client = client
         self._deadline = deadline
+        # Where another kernel got the port first, there is nobody to send to, and a send that waits
+        # would hold up the server's event loop for ever.
+        client.shell_channel.socket.set(zmq.SNDTIMEO, 0)
 
     async def ready(self) -> None:
         """Wait until the kernel takes cells."""
         try:
             await self._client.wait_for_ready(timeout=min(READY_SECONDS, self._left()))
-        except RuntimeError as error:
+        except (RuntimeError, zmq.Again) as error:
             raise DeployError(
                 f"The kernel for {self._job.target} did not start: {error}."
             ) from error
