@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 from tests.support.deployed import author, described, ended_process, stored, until
@@ -258,3 +259,20 @@ def test_a_rollback_to_what_is_not_warm_any_more(server: JupyterServer, notebook
         "factor": 1,
     }
     assert described(server, "long")["served_by"] == "dedicated"
+
+
+def test_the_notebook_on_kernels(server: JupyterServer, repository: Path) -> None:
+    """What notebooks/kernels.ipynb promises, cell by cell."""
+    kernel = server.kernel("kernels.ipynb")
+    cells = nbformat.read(repository / "notebooks" / "kernels.ipynb", as_version=4).cells
+    said = {
+        cell["id"]: kernel.run(cell.source).stdout.split()
+        for cell in cells
+        if cell.cell_type == "code"
+    }
+    assert said["deploy"] == ["True", "notebook"]
+    assert said["isolated"] == ["False", "dedicated"]
+    assert said["kill"] == ["True", "serving"]
+    assert said["replicas"].count("dedicated") == 2
+    assert said["rest"][-2:] == ["again?", "serving"]
+    kernel.close()
