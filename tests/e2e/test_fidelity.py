@@ -261,6 +261,8 @@ def test_restored_answers_are_the_same_bytes(start_server: Callable[..., Jupyter
     assert answers(server) == before
     assert {described(server, name)["served_by"] for name in KINDS} == {"dedicated"}
 
+    for name in KINDS.keys() - {"forest", "arrays"}:
+        server.delete(f"warmcell/api/v1/deployments/{name}")
     server.stop()
     (database,) = server.root.glob(".warmcell/*.duckdb")
     with duckdb.connect(str(database)) as store:
@@ -275,7 +277,8 @@ def test_restored_answers_are_the_same_bytes(start_server: Callable[..., Jupyter
             [json.dumps(recorded)],
         )
     server.start()
-    assert answers(server) == before
+    for name in ("forest", "arrays"):
+        assert body(server.invoke(name, {"x": 3})) == before[f"{name}(3)"]
     (note,) = described(server, "forest")["notes"]
     assert "scikit-learn 0.1 -> " in note
     assert "no-such-package 2.0 -> none" in note
