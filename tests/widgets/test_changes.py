@@ -55,7 +55,7 @@ def test_snapshots_and_what_changed(
     first, second = author.value("[first, second]")
     shown = card(views, "changing")
     shown.get_by_text("three").wait_for()
-    shown.get_by_text("Snapshots").click()
+    shown.get_by_text("Snapshots", exact=True).click()
     served, before = (shown.locator(f'[data-snapshot="{n}"]') for n in (second, first))
     before.wait_for()
     assert EVIL in before.inner_text()
