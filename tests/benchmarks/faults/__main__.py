@@ -36,6 +36,7 @@ def report(campaign: Campaign, verdict: Verdict) -> dict[str, Any]:
         "never_again": campaign.never,
         "examples": verdict.examples,
         "acknowledged": verdict.acknowledged,
+        "early": verdict.early,
         "keys": verdict.keys,
         "answers": dict(sorted(verdict.answers.items())),
         "kinds": kinds,
@@ -51,6 +52,7 @@ def markdown(found: dict[str, Any]) -> str:
     answers = ", ".join(f"{n} x {kind}" for kind, n in found["answers"].items())
     counts += [["runs that were acknowledged", str(found["acknowledged"])],
                ["Idempotency-Keys", str(found["keys"])],
+               ["late only for a server whose event loop did not run", str(found["early"])],
                ["answers", answers]]  # fmt: skip
     rows = [
         [kind, str(one["faults"]), _seconds(one["median"]), _seconds(one["worst"])]

@@ -22,7 +22,15 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from tests.benchmarks.asking import Asker
-from tests.benchmarks.faults.journal import BROKEN, HANG_SECONDS, HUNG, Ask, Exchange, Journal, take
+from tests.benchmarks.faults.journal import (
+    BROKEN,
+    HUNG,
+    PATIENCE_SECONDS,
+    Ask,
+    Exchange,
+    Journal,
+    take,
+)
 from tests.benchmarks.faults.work import NAMES
 from tests.support.http import request
 
@@ -92,7 +100,7 @@ def sync(folder: Path, name: str, caller: Caller, lock: threading.Lock, journal:
         headers["Authorization"] = f"token {TOKEN}"
         exchange = Exchange(name, ask, time.monotonic(), 0.0, BROKEN)
         try:
-            limit = ask.timeout + HANG_SECONDS
+            limit = ask.timeout + PATIENCE_SECONDS
             answer = request(
                 method, url + path, json_body=body, headers=headers, timeout=limit
             )  # fmt: skip
@@ -127,7 +135,7 @@ async def async_(
         exchange = Exchange(name, ask, time.monotonic(), 0.0, BROKEN)
         try:
             asking = asker.ask(method, path.removeprefix("/"), body, headers)
-            answer = await asyncio.wait_for(asking, ask.timeout + HANG_SECONDS)
+            answer = await asyncio.wait_for(asking, ask.timeout + PATIENCE_SECONDS)
         except TimeoutError:
             exchange.status = HUNG
             asker.close()

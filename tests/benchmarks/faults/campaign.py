@@ -19,7 +19,7 @@ import psutil
 
 from tests.benchmarks.faults import inflicting, work
 from tests.benchmarks.faults.journal import Ask, Exchange, Journal, read, take
-from tests.benchmarks.faults.verdict import Change, Verdict, judge
+from tests.benchmarks.faults.verdict import Change, Start, Verdict, judge
 from tests.support.jupyter import JupyterServer
 from tests.support.kernels import CellFailed, Kernel
 
@@ -65,6 +65,7 @@ class Campaign:
         self._kinds = kinds
         self.faults: list[Fault] = []
         self.changes: list[Change] = []
+        self.starts: list[Start] = []
         self.never: list[str] = []
         self._folder = folder
         self._executed = folder / "executed"
@@ -73,7 +74,10 @@ class Campaign:
         data.mkdir(mode=0o700)
         self._servers = [
             JupyterServer(
-                folder / "root", _made(folder / name), environment={"JUPYTER_DATA_DIR": str(data)}
+                folder / "root",
+                _made(folder / name),
+                environment={"JUPYTER_DATA_DIR": str(data)},
+                ready="api",  # the first answer says that its event loop runs
             )
             for name in ("one", "two")
         ]
@@ -92,7 +96,7 @@ class Campaign:
     def run(self, count: int, say: Any = None) -> Verdict:
         """Inflict ``count`` faults, each kind as often as the others, and judge."""
         try:
-            self.server.start()
+            self._start(self.server)
             self.redeploy()
             self._serve_at(self.server.url)
             self._start_callers()
@@ -107,7 +111,7 @@ class Campaign:
             for caller in self._callers:
                 caller.wait(60)
             self._settle()
-            return judge(read(self._folder), self.server, self.changes, self._executed)
+            return judge(read(self._folder), self.server, self.changes, self._executed, self.starts)
         finally:
             self.close()
 
@@ -157,7 +161,7 @@ class Campaign:
         self._kill_server()
         died = time.monotonic()
         time.sleep(self.dice.uniform(0.0, 0.5))
-        self.server.start()
+        self._start(self.server)
         return died
 
     def take_over_new(self) -> float:
@@ -165,14 +169,14 @@ class Campaign:
         self._kill_server()
         died = time.monotonic()
         self._active = 1 - self._active
-        self.server.start()
+        self._start(self.server)
         self._serve_at(self.server.url)
         return died
 
     def take_over_beside(self) -> float:
         """A server that had joined becomes the owner of the store; the notebook deploys there."""
         other = self._servers[1 - self._active]
-        other.start()
+        self._start(other)
         time.sleep(self.dice.uniform(0.0, 0.5))
         self._kill_server()
         died = time.monotonic()
@@ -198,6 +202,12 @@ class Campaign:
         return self._deploy(self._version)
 
     # -- inside --------------------------------------------------------------------------------
+
+    def _start(self, server: JupyterServer) -> None:
+        begun = time.monotonic()
+        server.start()
+        self.starts.append(Start(begun, time.monotonic()))
+        server.get("warmcell/api/v1/status", timeout=60)  # answers once the host has started
 
     def _kill_server(self) -> None:
         """Its kernels end with it, though not at once."""

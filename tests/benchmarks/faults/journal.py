@@ -9,10 +9,21 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["BROKEN", "HANG_SECONDS", "HUNG", "Ask", "Exchange", "Journal", "read", "take"]
+__all__ = [
+    "BROKEN",
+    "HANG_SECONDS",
+    "HUNG",
+    "PATIENCE_SECONDS",
+    "Ask",
+    "Exchange",
+    "Journal",
+    "read",
+    "take",
+]
 
 BROKEN, HUNG = 0, -1  # instead of a status: the connection ended, or nothing came at all
 HANG_SECONDS = 2.0  # beyond the deadline of a call
+PATIENCE_SECONDS = 15.0  # beyond it, until a caller gives up: how late the answer was is to be seen
 ENDED = ("succeeded", "failed", "cancelled", "timed_out", "lost")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from tests.benchmarks.faults.journal import BROKEN, ENDED, HANG_SECONDS, Exchange
 from tests.support.jupyter import JupyterServer
 
-__all__ = ["PROMISES", "Change", "Verdict", "judge"]
+__all__ = ["PROMISES", "Change", "Start", "Verdict", "judge"]
 
 PROMISES = {
     "missing": "acknowledged and missing from the history, or kept otherwise",
@@ -38,6 +38,15 @@ class Change:
 
 
 @dataclass
+class Start:
+    """A server was started at ``begun`` and ran its event loop at ``up``. Between them the system
+    takes connections for it as soon as its port is bound, and nothing can answer them."""
+
+    begun: float
+    up: float
+
+
+@dataclass
 class Verdict:
     """How often each promise was broken, with examples, and how much was asked."""
 
@@ -45,6 +54,7 @@ class Verdict:
     examples: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     answers: Counter[str] = field(default_factory=Counter)
     acknowledged: int = 0
+    early: int = 0  # calls that came before the event loop ran, late by that and by nothing else
     keys: int = 0
 
     def against(self, promise: str, text: str) -> None:
@@ -58,6 +68,7 @@ def judge(
     server: JupyterServer,
     changes: list[Change],
     executed: Path,
+    starts: list[Start],
 ) -> Verdict:
     """Look at everything that was told. ``server`` has the history, ``executed`` the executions."""
     found = Verdict()
@@ -68,7 +79,10 @@ def judge(
     for one in exchanges:
         ask = one.ask
         found.answers[f"{ask.kind} {one.status if one.status > 0 else 'broken'}"] += 1
-        if one.ended - one.sent > ask.timeout + HANG_SECONDS:
+        limit = ask.timeout + HANG_SECONDS
+        early = one.ended - one.sent > limit >= _waited(one, starts)
+        found.early += early
+        if one.ended - one.sent > limit and not early:
             found.against(
                 "hung", f"{one.ended - one.sent:.1f} s of {ask.timeout:g} s: {_line(one)}"
             )
@@ -117,6 +131,12 @@ def _wrong(one: Exchange, versions: dict[int, int], changes: list[Change]) -> It
         served.add(change.snapshot)
     if served and None not in served and one.snapshot not in served:
         yield f"snapshot {one.snapshot} answered while {served} was served"
+
+
+def _waited(one: Exchange, starts: list[Start]) -> float:
+    """Seconds for which a caller waited for a server that could answer."""
+    ups = (start.up for start in starts if start.begun <= one.sent <= start.up)
+    return one.ended - max(ups, default=one.sent)
 
 
 def _line(one: Exchange) -> str:
