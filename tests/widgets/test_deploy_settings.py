@@ -88,18 +88,23 @@ def test_the_form_knows_every_setting_and_its_default(views: Mounted) -> None:
 
 def test_only_what_was_changed_is_sent(views: Mounted) -> None:
     """Fields begin with the pipeline's own settings; an emptied one is sent as null."""
-    own = {"concurrency": 4, "timeout": 2.5, "record": 0.25, "cors": {"allow_origins": ["*"]}}
+    own = {"concurrency": 4, "timeout": 2.5, "record": 0.25, "cors": {"allow_origins": ["*"]},
+           "keep_alive": True}  # fmt: skip
     view = form(views, _settings=own)
     assert view.get_by_label("runs at once", exact=True).input_value() == "4"
     assert view.get_by_label("recorded in the history").input_value() == "0.25"
     assert view.get_by_label("pages of other origins").input_value() == "*"
     assert view.get_by_label("runs at once in the pool").is_disabled()
+    assert view.get_by_label("kept after the last call").input_value() == "always"
+    view.get_by_label("kept after the last call").fill("90")
+    view.get_by_label("served from").select_option("true")
+    view.get_by_label("replicas").fill("2")
     view.get_by_label("runs at once", exact=True).fill("")
     view.get_by_label("timeout, seconds").fill("1.5")
     view.get_by_label("pool shared").fill("gpu")
     view.get_by_label("runs at once in the pool").fill("two")
     view.get_by_label("pages of other origins").fill("https://a.example,http://b.example:81")
-    view.get_by_text("5 changed").wait_for()
+    view.get_by_text("8 changed").wait_for()
     assert view.get_by_text("Anybody who reaches").is_hidden()
     view.get_by_label("access").select_option("public")
     view.get_by_text("Anybody who reaches").wait_for()
@@ -110,6 +115,9 @@ def test_only_what_was_changed_is_sent(views: Mounted) -> None:
         "timeout": 1.5,
         "pool": "gpu",
         "pool_size": "two",
+        "isolated": True,
+        "replicas": 2,
+        "keep_alive": 90,
         "auth": "public",
         "cors": ["https://a.example", "http://b.example:81"],
     }
@@ -175,6 +183,32 @@ def test_what_was_set_by_hand_stays_and_the_rest_is_the_cells(kernel: Kernel) ->
         "assert made.to_json()['settings'] == planned(halves, 'kept')\n"
         "@pipeline\ndef other(x: float) -> float:\n    return x\n"
         "assert planned(other, 'kept') == {}, 'settings of another pipeline'"
+    )
+
+
+def test_what_has_no_field_stays_too(kernel: Kernel) -> None:
+    """Settings that only code gives survive a click, those that are code among them, and so does
+    what was to be copied; what the cell says now still wins over what it said before."""
+    kernel.run(PIPELINE.format(settings={"hang_timeout": 9, "standby": True}, by=2))
+    kernel.run(
+        "table = [1, 2, 3]\n"
+        "def around(request, call_next): return call_next(request)\n"
+        "halves.deploy('coded', memory_limit='2 GB', expires_in=3600.0, keep_alive=True,\n"
+        "    custom_middlewares=[around], capture=['table'])"
+    )
+    kernel.run(PIPELINE.format(settings={"hang_timeout": 7}, by=3))
+    kernel.run(
+        "from warmcell_widgets.deploy import DeployWidget\n"
+        "assert planned(halves, 'coded') == {'keep_alive': True}, planned(halves, 'coded')\n"
+        "for _ in range(2):\n"
+        "    made = DeployWidget(halves, 'coded')._deploy('coded', {'idempotent': True}, None)\n"
+        "found = made.to_json()\n"
+        "assert found['settings'] == {'hang_timeout': 7.0, 'memory_limit': 2_000_000_000,\n"
+        "    'expires_in': 3600.0, 'keep_alive': True, 'idempotent': True}, found['settings']\n"
+        "assert made.refresh().held and 'table' in [one['name'] for one in made.held], made.held\n"
+        "from warmcell.link import kernel\n"
+        "[layer] = kernel().binding('coded').around.layers\n"
+        "assert planned(halves, 'coded') == {'keep_alive': True, 'idempotent': True}"
     )
 
 

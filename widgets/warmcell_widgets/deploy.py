@@ -81,7 +81,8 @@ class DeployWidget(HostView):
     def _deploy(self, name: str, changes: dict[str, Any], note: str | None) -> Deployment:
         pipeline = self.pipeline
         given = settings.given(pipeline, name, changes)
-        deployed: Deployment = pipeline.deploy(name, settings=given, note=note)
+        again = settings.frozen(pipeline, name)
+        deployed: Deployment = pipeline.deploy(name, settings=given, note=note, **again)
         return deployed
 
     def _answer_deploy(

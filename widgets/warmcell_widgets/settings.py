@@ -2,7 +2,7 @@
 
 Who deploys by a click wants what the cells say now, and what was set by hand to stay. So a setting
 stays if the deployment has another value than the pipeline had when it was deployed; any other
-comes from the pipeline as it is now.
+comes from the pipeline as it is now. That goes for all settings, also those without a field.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from warmcell.config import DeploymentSettings
+from warmcell.config.deployment_settings import CODE, for_host, normalized
 from warmcell.errors import NotFound, UsageError, WarmcellError
 from warmcell.link import control, kernel
 
 if TYPE_CHECKING:
+    from warmcell.drafting import Recipe
     from warmcell.pipelines import Pipeline
 
-__all__ = ["FIELDS", "Misfit", "given", "own", "planned"]
+__all__ = ["FIELDS", "Misfit", "frozen", "given", "own", "planned"]
 
 FIELDS = (
     "app_title",
@@ -32,6 +34,11 @@ FIELDS = (
     "pool",
     "pool_size",
     "record",
+    "isolated",
+    "replicas",
+    "standby",
+    "idempotent",
+    "keep_alive",
     "auth",
     "cors",
 )
@@ -54,7 +61,13 @@ def own(pipeline: Pipeline) -> Values:
 
 def planned(pipeline: Pipeline, name: str) -> Values:
     """The settings that deploying ``pipeline`` as ``name`` by a click would give it."""
-    return own(pipeline) | _kept(pipeline, name)
+    return own(pipeline) | _shown(_kept(pipeline, name))
+
+
+def frozen(pipeline: Pipeline, name: str) -> dict[str, Any]:
+    """The ``copy`` and ``capture`` that this kernel deployed ``name`` with, to do so again."""
+    recipe = _recipe(pipeline, name)
+    return {} if recipe is None else {"copy": recipe.copy, "capture": recipe.capture}
 
 
 def given(pipeline: Pipeline, name: str, changes: Mapping[str, Any]) -> Values:
@@ -87,10 +100,27 @@ def _kept(pipeline: Pipeline, name: str) -> Values:
         return {}
     if current["pipeline"] != pipeline.name:
         return {}
+    recipe = _recipe(pipeline, name)
+    before = _said(pipeline if recipe is None else recipe.pipeline)
+    now = {field: value for field, value in current["settings"].items() if field != "site"}
+    kept = {field: value for field, value in now.items() if value != before.get(field)}
+    if recipe is not None:  # the host never sees code
+        by_code = normalized(recipe.settings) | normalized(dict(recipe.options))
+        kept |= {field: by_code[field] for field in CODE if field in by_code}
+    return kept
+
+
+def _recipe(pipeline: Pipeline, name: str) -> Recipe | None:
+    """With what this kernel deployed ``name`` last, if it did."""
     binding = kernel().binding(name)
-    before = own(binding.pipeline if binding is not None else pipeline)
-    now = _shown(current["settings"])
-    return {field: value for field, value in now.items() if value != before.get(field)}
+    if binding is None or binding.recipe is None or binding.pipeline.name != pipeline.name:
+        return None
+    return binding.recipe
+
+
+def _said(pipeline: Pipeline) -> Values:
+    """The pipeline's own settings as the host is told them."""
+    return for_host(DeploymentSettings(**normalized(pipeline.options.settings)))
 
 
 def _shown(settings: Mapping[str, Any] | None) -> Values:

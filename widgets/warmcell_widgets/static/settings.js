@@ -6,6 +6,8 @@ const whole = (text) => (/^[+-]?\d+$/.test(text) ? Number(text) : text);
 const decimal = (text) => (Number.isNaN(Number(text)) ? text : Number(text));
 const RECORDS = [["all", "every run"], ["errors", "failed runs only"], ["none", "no run"],
   ["0.5", "failures and 50 % of the rest"], ["0.1", "failures and 10 %"], ["0.01", "failures and 1 %"]];
+const truth = (text) => text === "true";
+const SOURCES = [["false", "the notebook's kernel"], ["true", "a kernel of its own"]];
 const ACCESS = [["jupyter", "token, login or key"], ["public", "anybody (public)"]];
 
 /** Setting, label, and what its field is. `usual` is what the host does where nothing is set. */
@@ -23,6 +25,17 @@ export const FIELDS = [
   { name: "pool", label: "pool shared with others", usual: "none" },
   { name: "pool_size", label: "runs at once in the pool", usual: "1", read: whole, needs: "pool" },
   { name: "record", label: "recorded in the history", usual: "all", choices: RECORDS, read: decimal },
+  { heading: "which kernel serves it" },
+  { name: "isolated", label: "served from (isolated)", usual: "false", choices: SOURCES, read: truth },
+  { name: "replicas", label: "replicas: so many kernels of its own", usual: "none", read: whole },
+  { name: "standby", label: "standby: one more kept ready", usual: "false",
+    choices: [["false", "no"], ["true", "yes"]], read: truth },
+  { name: "idempotent", label: "idempotent: when its kernel dies", usual: "false",
+    choices: [["false", "the run is lost"], ["true", "the run is sent once more"]], read: truth },
+  { name: "keep_alive", label: "kept after the last call, seconds", usual: "as Jupyter's culling says",
+    help: "as Jupyter's culling says, or always",
+    show: (value) => (value === true ? "always" : String(value || "")),
+    read: (text) => (text === "always" ? true : decimal(text)) },
   { heading: "who may call" },
   { name: "auth", label: "access", usual: "jupyter", choices: ACCESS },
   { name: "cors", label: "pages of other origins (CORS)", usual: "none", isWide: true,
