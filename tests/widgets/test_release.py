@@ -97,6 +97,12 @@ def test_static_views_tell_of_a_split() -> None:
     item = {**DEPLOYMENT, "snapshot": 3, "traffic": traffic}
     assert "Calls are shared: snapshot 3 90%, snapshot 4 10%." in deployment_text(item)
     assert "snapshot 4 10%" in deployment_html(item)
+    none = [{**traffic["snapshots"][0], "weight": 0.0}, {**traffic["snapshots"][1], "weight": 1.0}]
+    moved = deployment_text({**item, "traffic": {**traffic, "snapshots": none}})
+    assert "Calls are shared: snapshot 4 100%." in moved
+    warm = [{**traffic["snapshots"][0], "weight": 1.0}, {**traffic["snapshots"][1], "weight": 0.0}]
+    beside = deployment_text({**item, "traffic": {**traffic, "snapshots": warm}})
+    assert "Warm, and answering nobody yet: snapshot 4." in beside
     gone = {**traffic, "snapshots": traffic["snapshots"][:1], "aborted": {"cause": EVIL}}
     assert f"Aborted: {EVIL}" in deployment_text({**item, "traffic": gone})
     assert "&lt;img src=x" in deployment_html({**item, "traffic": gone})

@@ -9,7 +9,9 @@ import pytest
 
 from tests.support.jupyter import JupyterServer
 from tests.widgets.mounting import Mounted
+from tests.widgets.samples import DEPLOYMENT
 from tests.widgets.test_deploy_settings import card
+from warmcell_widgets.render import deployment_text
 
 REPLICA: dict[str, Any] = {
     "snapshot": 3,
@@ -53,3 +55,14 @@ def test_the_notebooks_kernel_is_none_of_them(views: Mounted) -> None:
     """Nothing is listed where the notebook serves."""
     shown = card(views, replicas=[{**REPLICA, "served_by": "notebook"}], replicas_wanted=0)
     assert shown.locator(".wc-replicas").is_hidden()
+
+
+def test_static_views_say_how_many() -> None:
+    """A saved notebook and plain text say what the view does."""
+    item = {**DEPLOYMENT, "served_by": "dedicated", "replicas": [REPLICA], "replicas_wanted": 1}
+    assert "Served from a dedicated kernel." in deployment_text(item)
+    some = deployment_text({**item, "replicas_wanted": 3, "replica_reason": "No memory."})
+    assert "Served from 1 of 3 dedicated kernels" in some
+    assert "No memory." in some
+    whole = deployment_text({**item, "replicas": [REPLICA] * 3, "replicas_wanted": 3})
+    assert "Served from 3 dedicated kernels." in whole

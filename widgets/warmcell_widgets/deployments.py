@@ -114,7 +114,15 @@ def served_from(deployment: Json) -> str:
     """The kernel behind a deployment, in a sentence; empty while there is none."""
     if deployment.get("served_by") == "notebook":
         return f"Served from the kernel of {deployment.get('notebook') or 'its notebook'}."
-    return "Served from a dedicated kernel." if deployment.get("served_by") else ""
+    if not deployment.get("served_by"):
+        return ""
+    held = [one for one in deployment.get("replicas") or () if one["served_by"] == "dedicated"]
+    wanted = deployment.get("replicas_wanted") or 0
+    if wanted > len(held) > 0:
+        return f"Served from {len(held)} of {wanted} dedicated kernels; the others are started."
+    if len(held) > 1:
+        return f"Served from {len(held)} dedicated kernels."
+    return "Served from a dedicated kernel."
 
 
 def _traffic(deployment: Json) -> list[str]:
@@ -124,11 +132,20 @@ def _traffic(deployment: Json) -> list[str]:
         return []
     found = []
     shares = [one for one in traffic["snapshots"] if one["weight"]]
-    if len(shares) > 1:
+    main = deployment.get("snapshot")
+    if any(one["snapshot"] != main for one in shares):
         parts = ", ".join(
             f"snapshot {one['snapshot']} {100 * one['weight']:.3g}%" for one in shares
         )
         found.append(f"Calls are shared: {parts}.")
+    shadows = [one["snapshot"] for one in traffic["shadows"]]
+    waiting = [
+        str(one["snapshot"])
+        for one in traffic["snapshots"]
+        if not one["weight"] and one["snapshot"] not in (main, *shadows)
+    ]
+    if waiting and not traffic["aborted"]:
+        found.append(f"Warm, and answering nobody yet: snapshot {', '.join(waiting)}.")
     for one in traffic["shadows"]:
         found.append(
             f"Snapshot {one['snapshot']} executes {100 * one['fraction']:.3g}% of the calls too."
@@ -140,7 +157,8 @@ def _traffic(deployment: Json) -> list[str]:
 
 def _troubles(deployment: Json) -> list[str]:
     """Why calls do not run, or who may make them that one might not expect."""
-    found = [deployment.get("reason"), deployment.get("starved"), *_traffic(deployment)]
+    why = (deployment.get(part) for part in ("reason", "replica_reason", "starved"))
+    found = [*why, *_traffic(deployment)]
     settings = deployment.get("settings")
     if isinstance(settings, Mapping) and settings.get("auth") == "public":
         found.append("Open to anybody who reaches this server.")
