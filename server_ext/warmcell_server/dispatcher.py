@@ -94,15 +94,18 @@ class Dispatcher:
         user: str | None = None,
         trigger: str = "call",
         wanted: Wanted = PLAIN,
+        arrived: int = 0,
     ) -> Waiting:
         """Admit a call of deployment ``name``; ``parameters`` is the JSON object as it arrived.
 
         The ``future`` of what is returned has the :class:`CallResult`. Timeouts of the caller can
-        shorten the deployment's, not lengthen them.
+        shorten the deployment's, not lengthen them. They count from ``arrived`` (microseconds), or
+        from now.
 
         Raises:
             NotFound: no such deployment.
-            Unavailable: no worker holds its snapshot, or this host is closing.
+            Unavailable: no worker holds its snapshot, this host is closing, or the call's time has
+                passed already.
             QueueFull: as many calls wait as may.
             StoreError: the call could not be recorded.
         """
@@ -114,7 +117,13 @@ class Dispatcher:
         if not at_once and len(deployment.queue) >= limits.max_queue:
             raise self._places.full(deployment)
         moment = now()
+        created = arrived or moment
         whole = _least(wanted.timeout, None if wanted.detached else limits.timeout)
+        if arrived and whole is not None and created + int(whole * 1_000_000) <= moment:
+            raise Unavailable(
+                f"The {whole:g} s of the call passed while the server or its store was not ready.",
+                hint="Send the request again, or give it more time.",
+            )
         queue = _least(wanted.queue_timeout, limits.queue_timeout)
         if queue is None and wanted.detached:
             queue = QUEUED_SECONDS
@@ -128,9 +137,9 @@ class Dispatcher:
             trigger,
             wanted,
             deployment,
-            moment,
-            0 if whole is None else moment + int(whole * 1_000_000),
-            0 if queue is None else moment + int(queue * 1_000_000),
+            created,
+            0 if whole is None else created + int(whole * 1_000_000),
+            0 if queue is None else created + int(queue * 1_000_000),
             0 if run is None else int(run * 1_000_000),
             asyncio.get_running_loop().create_future(),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import msgspec
 
 from warmcell.bodies.media import JSON
 from warmcell.errors import Conflict, Forbidden, Unavailable, UsageError, WarmcellError
+from warmcell.ids import now
 from warmcell.records import TERMINAL
 from warmcell_server import problems
 from warmcell_server.access import PUBLIC
@@ -20,6 +22,7 @@ from warmcell_server.authored import check_headers, shown_headers
 from warmcell_server.calls import PLAIN, CallResult, Waiting, Wanted
 from warmcell_server.envelope import Envelope, envelope
 from warmcell_server.idempotency import digest, fingerprint
+from warmcell_server.intime import STORE_SECONDS, in_time, read
 from warmcell_server.largeoutputs import inline
 from warmcell_server.payload import Payload
 from warmcell_server.results import failure, from_run, success
@@ -44,7 +47,8 @@ class Reply(msgspec.Struct):
 
 
 class Invocation:
-    """Makes the runs of one request; ``calls`` are those that were admitted."""
+    """Makes the runs of one request; ``calls`` are those that were admitted. The deadline of a call
+    counts from its arrival, ``waited`` seconds ago."""
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class Invocation:
         user: str | None = None,
         asked: Asked = NOTHING,
         headers: Mapping[str, str] | None = None,
+        waited: float = 0.0,
     ) -> None:
         self.calls: list[Waiting] = []
         self._host = host
@@ -61,6 +66,8 @@ class Invocation:
         self._user = user
         self._asked = asked
         self._headers = headers
+        # Microseconds; 0 for a request that waited for nothing: its run then begins the clock.
+        self._arrived = now() - int(waited * 1_000_000) if waited else 0
 
     @property
     def run_id(self) -> str | None:
@@ -79,7 +86,7 @@ class Invocation:
         """
         host = self._host
         if self._name not in host.deployments:
-            await host.refresh()  # another host may serve it since
+            await self._look_again(payload)
         found = envelope(payload.data) if payload.content_type is None else None
         if found is not None and found.instances is not None:
             return await self._batch(found, found.instances, detached)
@@ -96,7 +103,7 @@ class Invocation:
         """Admit the run that ``payload`` says and do not wait for it; its events are streamed.
         Returns the id of the run where an earlier request of the same Idempotency-Key made it."""
         if self._name not in self._host.deployments:
-            await self._host.refresh()
+            await self._look_again(payload)
         found = envelope(payload.data) if payload.content_type is None else None
         if found is not None and found.instances is not None:
             raise UsageError("A batch of instances has no stream.", hint="Stream one run.")
@@ -113,6 +120,19 @@ class Invocation:
             self._host.dispatcher.abandon(call)
 
     # -- inside ------------------------------------------------------------------------------
+
+    async def _look_again(self, payload: Payload) -> None:
+        """Another host may serve the deployment since, or have ended."""
+        self._arrived = self._arrived or now()
+        timeout = None
+        with contextlib.suppress(WarmcellError):  # what is wrong with the body is said later
+            timeout = envelope(payload.data).timeout if payload.content_type is None else None
+        await in_time(self._host.refresh(), self._left(timeout))
+
+    def _left(self, timeout: float | None) -> float:
+        """Seconds until the deadline of a call with this timeout, as far as it has one."""
+        waited = (now() - self._arrived) / 1_000_000 if self._arrived else 0.0
+        return (STORE_SECONDS if timeout is None else timeout) - waited
 
     def _wanted(
         self,
@@ -177,7 +197,9 @@ class Invocation:
         return self._host.idempotency.find(wanted.key, wanted.fingerprint)
 
     def _call(self, parameters: bytes, wanted: Wanted) -> Waiting:
-        call = self._host.dispatcher.call(self._name, parameters, user=self._user, wanted=wanted)
+        call = self._host.dispatcher.call(
+            self._name, parameters, user=self._user, wanted=wanted, arrived=self._arrived
+        )
         self.calls.append(call)
         if wanted.key is not None and wanted.fingerprint is not None:
             self._host.idempotency.remember(wanted.key, wanted.fingerprint, call.run_id)
@@ -261,7 +283,10 @@ class Invocation:
                 )
             reply = self._accepted(run_id)
         else:
-            run = await asyncio.wrap_future(host.store.get_run(run_id))
+            timeout = wanted.timeout
+            if timeout is None and not wanted.detached:
+                timeout = host.deployments.get(self._name).limits.timeout
+            run = await read(host.store.get_run(run_id), self._left(timeout))
             if run["status"] not in TERMINAL:
                 raise Unavailable(
                     f"Run '{run_id}' of this Idempotency-Key has ended, and the history does not "

@@ -20,6 +20,7 @@ from warmcell_server import following, visibility
 from warmcell_server.calls import Waiting, heard
 from warmcell_server.events import Happening, Subscription
 from warmcell_server.handlers.base import Handler
+from warmcell_server.intime import read
 from warmcell_server.operations.runs import show_run
 from warmcell_server.replay import Replay, rebuilt
 from warmcell_server.results import failure
@@ -64,7 +65,7 @@ class StreamingHandler(Handler):
                 await _send(self, _taken(subscription))
             subscription.close()
             return
-        run = await asyncio.wrap_future(host.store.get_run(run_id))
+        run = await read(host.store.get_run(run_id))
         if run["status"] in TERMINAL:
             left = [event for event in rebuilt(run) if event.id > after]
             if left:

@@ -40,7 +40,9 @@ class InvokeHandler(StreamingHandler):
         self._span = tracing.begin(name, "POST", self.request.path, headers)
         if self._span is not None:
             asked = asked.traced(self._span.traceparent)
-        invocation = Invocation(self.host, name, user=self.user, asked=asked, headers=headers)
+        invocation = Invocation(
+            self.host, name, user=self.user, asked=asked, headers=headers, waited=self.waited
+        )
         self._invocation = invocation
         payload = await self.payload()
         if asked.stream and not detached:

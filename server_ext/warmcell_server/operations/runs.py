@@ -11,6 +11,7 @@ from warmcell.errors import Conflict, NotFound, UsageError
 from warmcell.records import Status
 from warmcell_server.asked import wait_of
 from warmcell_server.dispatcher import conflict_if_ended
+from warmcell_server.intime import read
 from warmcell_server.largeoutputs import INLINE, inline
 from warmcell_server.operation import Call, Result, Routes, decode
 
@@ -90,7 +91,7 @@ async def show_run(
         await asyncio.wait([call.future], timeout=wait)
     run = host.dispatcher.progress(run_id)
     if run is None:
-        run = await asyncio.wrap_future(host.store.get_run(run_id))
+        run = await read(host.store.get_run(run_id))
         await inline(run, host.store.blobs, INLINE)
     if deployment is not None and run["deployment"] != deployment:
         raise NotFound(f"Deployment '{deployment}' has no run '{run_id}'.")
@@ -108,7 +109,7 @@ async def cancel_run(host: Host, run_id: str) -> dict[str, Any]:
     try:
         ended = host.dispatcher.cancel(run_id)
     except NotFound:
-        run = await asyncio.wrap_future(host.store.get_run(run_id))
+        run = await read(host.store.get_run(run_id))
         conflict_if_ended(run["status"], run_id)
         raise Conflict(
             f"Run '{run_id}' runs in another process.", hint="Cancel it where it runs."
