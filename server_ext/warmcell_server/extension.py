@@ -131,7 +131,7 @@ class Warmcell(ExtensionApp):
         os.environ[CONNECTION_VARIABLE] = str(connection)
         self._activity = Activity(host, serverapp.kernel_manager)
         self._activity.start()
-        host.restoring.resume()
+        host.restoring.resume(host.deployments)
         self.log.info("Warmcell serves at %s, store %s", host.url, host.home)
 
     def _home(self, root: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmcell import wire
-from warmcell.errors import StoreError
+from warmcell.errors import StoreError, WarmcellError
 from warmcell.ids import new_id, now
 from warmcell.records import DeploymentEntry, DeploymentRecord
 from warmcell_server.api import Api
@@ -87,6 +88,7 @@ class Host:
         self.kernels: DedicatedKernels | None = None  # of a Jupyter server; its extension sets it
         self._requests: set[asyncio.Task[None]] = set()
         self._running = False
+        self._loop: asyncio.AbstractEventLoop
 
     async def start(self, *, url: str, base_path: str) -> Path:
         """Open the store, listen for workers and return the path of the connection file."""
@@ -132,6 +134,8 @@ class Host:
         self.housekeeping = Housekeeping(self.store, self._keep)
         self.housekeeping.start()
         self.restoring.start()
+        self._loop = asyncio.get_running_loop()
+        self.store.ended = self._heard_of_end
         self._running = True
         return connection_file
 
@@ -142,9 +146,29 @@ class Host:
             await self._know_keys()  # who called the host that ended calls here from now on
         snapshots = await asyncio.wrap_future(self.store.list_snapshots())
         known = {f"{s['pipeline']}@{s['number']}": s for s in snapshots}
+        before = {deployment.name for deployment in self.deployments}
         for gone in self.deployments.load(rows, known):
             self.dispatcher.removed(gone)
+        if self._running and self.kernels is not None:
+            # A host ended meanwhile; what it served comes back here, unless another is faster.
+            self.restoring.resume([d for d in self.deployments if d.name not in before])
         await self.trusting.judge(snapshots)
+
+    def _heard_of_end(self) -> None:
+        """Another host of the store has ended. Any thread may call."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended too
+            self._loop.call_soon_threadsafe(self._another_ended)
+
+    def _another_ended(self) -> None:
+        if self._running and self.kernels is not None:
+            self.restoring.spawn(self._take_over())
+
+    async def _take_over(self) -> None:
+        """Bring back what another host served until it ended."""
+        try:
+            await self.refresh()
+        except WarmcellError as error:  # whoever calls looks again
+            log.warning("What a host that ended has left could not be looked at: %s", error)
 
     async def claim(
         self, record: DeploymentRecord, *, overtake: bool = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from warmcell.errors import (
@@ -58,11 +58,11 @@ class Restoring:
         looks = (self.lifetimes.watch(), self.replicas.watch())
         self._watches = [loop.create_task(look) for look in looks]
 
-    def resume(self) -> None:
-        """Bring back what was served when the server before ended. Deployments of one notebook had
-        one kernel, unless they had kernels of their own."""
+    def resume(self, deployments: Iterable[Deployment]) -> None:
+        """Bring back what was served when a server ended. Deployments of one notebook had one
+        kernel, unless they had kernels of their own."""
         groups: dict[str, list[Deployment]] = {}
-        for deployment in self._host.deployments:
+        for deployment in deployments:
             if deployment.ready or deployment.resting or deployment.restoration is not None:
                 continue
             own = deployment.served.own_kernels or deployment.notebook is None

@@ -46,8 +46,10 @@ class Store:
         self._lock = threading.Lock()
         self._version = now()
         self._listeners: tuple[Callable[[], None], ...] = ()
+        self.ended: Callable[[], None] | None = None
+        """Called on any thread when another host of the store has ended, where this one owns it."""
         check_host_id(host_id)
-        self._membership = Membership(layout, host_id, label, url, self._on_news)
+        self._membership = Membership(layout, host_id, label, url, self._on_news, self._on_ended)
         self._membership.appear()
         try:
             self._spool = Spool(layout.spool, host_id)
@@ -228,6 +230,10 @@ class Store:
             self._version += 1
         for listener in self._listeners:
             listener()
+
+    def _on_ended(self) -> None:
+        if self.ended is not None:
+            self.ended()
 
     def _on_news(self, hosts: set[str]) -> None:
         if hosts - {self.host_id}:

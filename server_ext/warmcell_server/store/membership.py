@@ -47,7 +47,8 @@ class _Card(msgspec.Struct):
 class Membership:
     """This host's part in a store. Any thread may call.
 
-    ``news`` is called, on any thread, with the hosts whose records became readable.
+    ``news`` is called, on any thread, with the hosts whose records became readable; ``ended``, on
+    any thread of the store's owner, when another host of the store has ended.
     """
 
     def __init__(
@@ -57,10 +58,12 @@ class Membership:
         label: str,
         url: str,
         news: Callable[[set[str]], None],
+        ended: Callable[[], None],
     ) -> None:
         self._layout = layout
         self._card = _Card(host_id, os.getpid(), label, url)
         self._news = news
+        self._ended = ended
         self._lock = threading.RLock()
         self._owner_lock = FileLock(layout.owner_lock)
         self._host_lock = FileLock(layout.hosts / f"{host_id}.lock")
@@ -224,6 +227,7 @@ class Membership:
             time.sleep(0.01)
         if not self._closed:
             owner.sweep()
+            self._ended()
 
     def _on_owner_gone(self, joined: Joined, pending: Pending) -> None:
         with self._lock:
@@ -262,6 +266,8 @@ class Membership:
                 waiting, self._waiting = self._waiting, []
             for operation, future in waiting:
                 _forward(backend.perform(operation), future)
+            if isinstance(backend, Owner):
+                self._ended()  # the owner before
             return
 
     def _fail(self, error: StoreError) -> None:
