@@ -199,7 +199,8 @@ class Serving:
                 binding.pipeline, arguments, run_id=run.run_id, state=binding.state, execution=run
             )
         finally:
-            del self._runs[run.run_id]
+            if self._runs.get(run.run_id) is run:  # it may have been sent again over a new link
+                del self._runs[run.run_id]
             received.close()
             self._overdue.discard(run.run_id)
             if run.feed is not None:
