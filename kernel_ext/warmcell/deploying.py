@@ -84,9 +84,10 @@ def deploy(
         GateRefused: the gate; the error has the figures.
     """
     from warmcell.backtests import gate as gates
-    from warmcell.config.deployment_settings import for_host, merged
+    from warmcell.config.deployment_settings import check_options, for_host, merged
     from warmcell.snapshots import capture as take
 
+    check_options("deploy", deploy, options)
     name = name_for(pipeline, deployment_name or name)
     if dedicated.loading():
         return dedicated.not_now(name)

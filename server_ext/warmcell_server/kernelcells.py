@@ -158,7 +158,11 @@ class Cells:
                 content: dict[str, Any] = execution.result()["content"]
                 return None if content["status"] == "ok" else content
             if death.done():
-                raise DeployError(f"The kernel of {self._job.target} died.")
+                raise DeployError(
+                    f"The kernel died while it ran the code of {self._job.target}.",
+                    hint="Does a step's module, or on_init, take more memory than there is, or "
+                    "end the process?",
+                )
             raise self._late()
         finally:
             for task in (execution, death):

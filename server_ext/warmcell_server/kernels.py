@@ -37,6 +37,7 @@ class DedicatedKernels:
         self._manager = manager
         self._labels: dict[str, str] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._deploying: dict[str, bool] = {}  # and whether it serves nothing any more already
 
     def __contains__(self, kernel_id: str) -> bool:
         return kernel_id in self._labels
@@ -51,11 +52,16 @@ class DedicatedKernels:
             What :meth:`warmcell.pipelines.Pipeline.deploy` raises.
         """
         kernel_id = await self._start(job)
+        self._deploying[kernel_id] = False
         try:
             name: str = await self._work(kernel_id, job, "deploy", arguments)
         except BaseException:
             await asyncio.shield(self.end(kernel_id))
             raise
+        finally:
+            empty = self._deploying.pop(kernel_id)
+        if empty:
+            self.leave(kernel_id)
         return name
 
     async def run(self, job: Job, arguments: dict[str, Any]) -> str:
@@ -96,6 +102,9 @@ class DedicatedKernels:
         """A dedicated kernel says that it serves nothing any more. Raises NotFound for another."""
         if kernel_id not in self._labels:
             raise NotFound(f"Kernel '{kernel_id}' is no dedicated one.")
+        if kernel_id in self._deploying:  # to kernels of the deployment's own: it has yet to say so
+            self._deploying[kernel_id] = True
+            return
         task = asyncio.get_running_loop().create_task(self.end(kernel_id))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)

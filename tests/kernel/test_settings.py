@@ -47,6 +47,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"timeout": float("nan")}, "'timeout' does not fit"),
     ({"record": "some"}, '"all", "errors", "none" or a fraction'),
     ({"record": 1.5}, '"all", "errors", "none" or a fraction'),
+    ({"replicas": 0}, "'replicas' does not fit"),
+    ({"replicas": 1000}, "'replicas' does not fit: .*64"),
+    ({"replicas": 2, "isolated": False}, "'replicas' is 2.*Leave one of them out"),
+    ({"keep_alive": "1h"}, "'keep_alive' does not fit: seconds above 0 .* True for always"),
+    ({"keep_alive": 0}, "'keep_alive' does not fit"),
     ({"auth": "pubic"}, "'jupyter' or 'public'"),
     ({"uvicorn_port": 8000}, "'uvicorn_port' of ZenML has no place.*ServerApp.port"),
     ({"thread_pool_size": 40}, "has no place.*concurrency"),
@@ -183,13 +188,15 @@ class TestMagics:
         cell(
             "%%pipeline --settings base --concurrency 4 --auth public --record 0.5 --trusted "
             "--app-title 'My churn' --cors https://a.example https://b.example "
-            "--startup-hook warm --custom-middlewares around\ndef p(): ..."
+            "--startup-hook warm --custom-middlewares around --keep-alive True "
+            "--memory-limit '2 GB'\ndef p(): ..."
         )
         found = cell["p"].options.settings
         assert found["concurrency"] == 4
         assert (found["max_queue"], found["auth"], found["record"]) == (1, "public", 0.5)
         assert (found["app_title"], found["trusted"]) == ("My churn", True)
         assert found["cors"]["allow_origins"] == ["https://a.example", "https://b.example"]
+        assert (found["keep_alive"], found["memory_limit"]) == (True, 2_000_000_000)
         assert found["startup_hook"] is cell["warm"]
         assert found["custom_middlewares"][0].middleware is cell["around"]
 

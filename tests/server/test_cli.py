@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -101,6 +102,7 @@ def server(jupyter_server: JupyterServer) -> JupyterServer:
     root = jupyter_server.root
     (root / "run.py").write_text(MODULE)
     (root / "broken.py").write_text(BROKEN)
+    (root / "deadly.py").write_text("import os\n\nos._exit(3)\n")
     for name, cells in (("triple", NOTEBOOK), ("spoilt", SPOILT)):
         made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
         nbformat.write(made, root / f"{name}.ipynb")
@@ -212,6 +214,21 @@ class TestDeploy:
         )
         warmcell("deployment", "delete", "mine")
 
+    def test_in_kernels_of_its_own(self, warmcell: Command, server: JupyterServer) -> None:
+        """The kernel that loaded it ends, and only after it has said that all went well."""
+        before = kernels(server)
+        words = ("pipeline", "deploy", "run.weather_agent", "--name", "apart", "--set")
+        made = warmcell(*words, "isolated=true", "--set", "keep_alive=true")
+        assert made.out.strip().endswith("/warmcell/apart/")
+        assert warmcell("deployment", "invoke", "apart", "--city=x").out == "x: 2 sunny days\n"
+        wait_until(lambda: len(kernels(server) - before) == 1)
+        shown = warmcell("deployment", "describe", "apart").out
+        assert re.search(r"^replicas +1 of 1$", shown, re.MULTILINE)
+        ended = warmcell(*words, "replicas=1000", code=2)
+        assert "'replicas' does not fit" in ended.err
+        warmcell("deployment", "delete", "apart")
+        wait_until(lambda: kernels(server) <= before)
+
     def test_a_kernel_that_dies(self, warmcell: Command, server: JupyterServer) -> None:
         """A dedicated kernel that dies is replaced by another, and calls are answered again."""
         before = kernels(server)
@@ -242,6 +259,7 @@ class TestDeploy:
             ("run.py::nothing", 2, "Pipelines there:"),
             ("spoilt.ipynb::never", 1, "Cell 2 of spoilt.ipynb raised ZeroDivisionError"),
             ("broken.pipeline", 1, "KeyError: 'missing key'"),
+            ("deadly.pipeline", 1, "The kernel died while it ran the code of deadly.pipeline."),
         ],
     )
     def test_what_cannot_be_loaded_says_why(

@@ -12,6 +12,7 @@ from warmcell.backtests.backtest import Backtest
 from warmcell.backtests.executing import replay
 from warmcell.backtests.history import Selection, select
 from warmcell.client import Client
+from warmcell.config.deployment_settings import check_options
 from warmcell.drafting import Recipe
 from warmcell.errors import NotFound, UsageError
 from warmcell.ids import new_id
@@ -80,6 +81,7 @@ def backtest(
         BacktestInterrupted: by Interrupt.
         and what a deploy raises before it changes anything.
     """
+    check_options("backtest", backtest, options)
     name, recipe = _found(pipeline, name)
     if settings is not None or copy or capture or options:
         recipe = Recipe(pipeline, settings, options, copy, capture)

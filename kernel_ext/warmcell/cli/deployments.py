@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from typing import Any
 
 from warmcell.cli import show
@@ -112,6 +113,7 @@ def describe(given: Namespace) -> None:
             "snapshot": deployment.snapshot,
             "stored": found.get("stored"),
             "served from": found.get("worker"),
+            "replicas": _replicas(found),
             "settings": found.get("settings") or None,
             "in flight": found.get("in_flight"),
             "queued": found.get("queued"),
@@ -123,6 +125,16 @@ def describe(given: Namespace) -> None:
     )
     print()
     print(deployment.curl(**_example(deployment)))
+
+
+def _replicas(found: Mapping[str, Any]) -> str | None:
+    """How many kernels of its own take its calls; None for the notebook's alone."""
+    wanted = found.get("replicas_wanted")
+    if not wanted:
+        return None
+    held = [one for one in found["replicas"] if one["served_by"] == "dedicated"]
+    why = f": {found['replica_reason']}" if found.get("replica_reason") else ""
+    return f"{len(held)} of {wanted}{why}"
 
 
 def _signature(deployment: Deployment) -> list[str]:
@@ -166,7 +178,7 @@ def delete(given: Namespace) -> None:
 
 
 def rollback(given: Namespace) -> None:
-    """Serve an earlier snapshot that is still warm."""
+    """Serve an earlier snapshot, warm or restored."""
     deployment = client(given).get_deployment(given.name).rollback(given.to)
     if given.json:
         show.as_json(deployment.to_json())

@@ -62,6 +62,15 @@ def _record(value: Any) -> Any:
     raise ValueError('"all", "errors", "none" or a fraction from 0 to 1 is expected')
 
 
+def _kept(value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) and 0 < value < float("inf"):
+        return float(value)
+    raise ValueError("seconds above 0 are expected, or True for always")
+
+
+MOST_REPLICAS = 64  # each is a process with what the snapshot holds: more is a slip of the pen
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 
@@ -168,11 +177,11 @@ class DeploymentSettings(Strict):
     idempotent: Switch | None = None
     standby: Switch | None = None
     isolated: Switch | None = None
-    replicas: Whole | None = None
+    replicas: Annotated[int, Field(strict=True, ge=1, le=MOST_REPLICAS)] | None = None
     recycle_after: Whole | None = None
     memory_limit: Annotated[int | None, BeforeValidator(_bytes)] = None
     hang_timeout: Seconds | None = None
-    keep_alive: Switch | Seconds | None = None
+    keep_alive: Annotated[bool | float | None, BeforeValidator(_kept)] = None
     expires_in: Seconds | None = None
 
     auth: Literal["jupyter", "public"] | None = None
@@ -203,6 +212,12 @@ class DeploymentSettings(Strict):
     @pydantic.model_validator(mode="after")
     def _fits_together(self) -> DeploymentSettings:
         self._check_hooks(complete=False)
+        if self.isolated is False and self.replicas is not None:
+            raise UsageError(
+                f"'replicas' is {self.replicas}, which are kernels of its own, and 'isolated' is "
+                "False.",
+                hint="Leave one of them out.",
+            )
         check_paths(self.paths(), [(e.method, e.path, e.name) for e in self.custom_endpoints or ()])
         return self
 
@@ -238,6 +253,28 @@ class DeploymentSettings(Strict):
                 value = [str(member.name).lower() for member in value]
             found[name] = value
         return found
+
+
+def check_options(verb: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Refuse an option that is no setting where one of ``function``'s own is meant; what else is
+    wrong, the settings say themselves. Raises :class:`UsageError`."""
+    own = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    fields = DeploymentSettings.model_fields
+    for name in options:
+        if name in fields or name in ELSEWHERE:
+            continue
+        meant = close_match(name, [*own, *fields])
+        if meant is None:
+            hint = f"It takes {', '.join(own)}, and the settings of a deployment."
+        elif any(f"`{word}`" in meant for word in own):
+            hint = meant
+        else:
+            continue
+        raise UsageError(f"{verb}() has no option '{name}'.", hint=hint)
 
 
 CODE = ("custom_endpoints", "custom_middlewares", "startup_hook", "startup_hook_kwargs",

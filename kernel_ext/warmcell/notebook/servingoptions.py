@@ -27,6 +27,10 @@ def _fraction(word: str) -> str | float:
         return _text(word)
 
 
+def _kept(word: str) -> bool | float:
+    return True if word.lower() == "true" else float(word)
+
+
 # Each is the field of DeploymentSettings of the same name.
 _VALUES: dict[str, tuple[Callable[[str], Any], str, str]] = {
     "concurrency": (int, "N", "runs at once"),
@@ -40,7 +44,7 @@ _VALUES: dict[str, tuple[Callable[[str], Any], str, str]] = {
     "recycle_after": (int, "N", "runs after which such a kernel is replaced"),
     "memory_limit": (_text, "SIZE", "memory from which on it is replaced, as 2GB"),
     "hang_timeout": (float, "S", "seconds of silence after which it is replaced"),
-    "keep_alive": (float, "S", "seconds after the last call that a kernel is kept"),
+    "keep_alive": (_kept, "S", "seconds a kernel is kept after its last call, or True: always"),
     "expires_in": (float, "S", "seconds until the deployment ends"),
     "record": (_fraction, "WHAT", "all, errors, none or a fraction"),
     "auth": (_text, "WHO", "jupyter or public"),
