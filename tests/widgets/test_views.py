@@ -253,7 +253,7 @@ def test_names_are_checked_as_typed(views: Mounted) -> None:
         "x" * 64: "at most 63",
     }.items():
         field.fill(name)
-        view.get_by_text(reason).wait_for()
+        view.locator(".wc-hint", has_text=reason).wait_for()
         assert button.is_disabled()
     field.fill("other-name_2")
     assert button.is_enabled()
