@@ -186,7 +186,13 @@ class Deployment(Released):
     delete = undeploy
 
     def rollback(self, to: int | None = None) -> Deployment:
-        """Serve an earlier snapshot that is still warm, the one before by default."""
+        """Serve snapshot ``to``, by default the one before: at once if it is warm, else as soon as
+        it is restored in a kernel of its own; until then what was served is. Ends a split.
+
+        Raises:
+            NotFound: no such snapshot.
+            Conflict: there is none before, or ``to`` is not stored and no longer warm.
+        """
         self._take("POST", "/rollback", {"to": to})
         return self
 

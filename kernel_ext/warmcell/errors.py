@@ -26,7 +26,10 @@ class WarmcellError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}" if self.hint else self.message
+        if not self.hint:
+            return self.message
+        stop = "" if self.message.endswith((".", "!", "?", ":")) else "."
+        return f"{self.message}{stop} {self.hint}"
 
     def _render_traceback_(self) -> list[str]:
         """Show users one line instead of our frames (an IPython protocol)."""

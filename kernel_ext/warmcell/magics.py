@@ -247,7 +247,7 @@ class WarmcellMagics(Magics):
     @argument("--pipeline", metavar="NAME", help="only runs of this pipeline")
     @argument("--deployment", metavar="NAME", help="only runs of this deployment")
     @argument("--status", metavar="STATUS", help="succeeded, failed, running, lost, ...")
-    @argument("--trigger", metavar="TRIGGER", help="call or cell")
+    @argument("--trigger", metavar="TRIGGER", help="call, cell, rerun, shadow, ...")
     @line_cell_magic
     def runs(self, line: str, cell: str | None = None) -> Any:
         """Show the run history; as %%runs, answer an SQL query over it with a DataFrame.

@@ -160,7 +160,7 @@ class Replay:
         held = self._stepping.held
         if held is None:
             raise UsageError(
-                f"No step of this replay waits: it is {self.status}.",
+                f"No step of this replay waits: it has {self.status}.",
                 hint=f"Begin anew: %replay {self.run.id}",
             )
         return held

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from warmcell.compared import RunComparison, compare_runs
+from warmcell.errors import UsageError
 from warmcell.remote.handle import RunHandle, error_of
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ def compare(before: Run, after: Run | str, *, tolerance: float | None = None) ->
     client = Client.of(transport) if transport is not None else None
     if isinstance(after, str):
         after = (client or Client()).get_run(after)
+    if not hasattr(after, "to_json"):
+        raise UsageError(
+            f"{after!r} is no run to compare with.", hint="Pass another run, or the id of one."
+        )
     sides = []
     for run in (before, after):
         described = run.to_json()

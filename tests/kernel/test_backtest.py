@@ -359,6 +359,20 @@ def test_too_few_calls_do_not_pass_a_gate(cell: Notebook) -> None:
     assert cell["marks"].made == []
 
 
+def test_options_that_are_none_are_named_at_once(cell: Notebook) -> None:
+    """Before anything is captured or executed, with what was meant."""
+    for call, said in (
+        ("scoring.backtest(nosuch=1)", "It takes last, since, where"),
+        ("scoring.backtest(tolerence=1)", "Did you mean `tolerance`?"),
+        ("scoring.deploy(trafic=0.1)", "Did you mean `traffic`?"),
+        ("scoring.deploy(replica=2)", "Did you mean 'replicas'?"),
+        ("scoring.deploy(gate=Gate(last='x'))", "last='x' is not a number of calls"),
+    ):
+        error = cell.fails(call)
+        assert isinstance(error, UsageError)
+        assert said in str(error), error
+
+
 def test_a_gate_judges_times_that_grew_enough() -> None:
     """By the ratio, unless the difference is within the margin."""
     from warmcell.backtests import Gate, Row

@@ -195,6 +195,8 @@ def test_a_rollback_says_what_it_did(jupyter_server: JupyterServer, author: Kern
     assert told["seconds"] >= 0
     assert jupyter_server.invoke("back", {"x": 1.0}).json()["outputs"] == {"output": 2.0}
     assert author.value(f"served.rollback(to={second}).snapshot") == second
+    none = jupyter_server.post("warmcell/api/v1/deployments/back/rollback", {"to": 4711})
+    assert none.status == 404
     lines = author.value("[(l['event'], l['detail']['snapshot']) for l in served.history()]")
     assert lines[:2] == [["deployment.rolled_back", second], ["deployment.rolled_back", first]]
 
@@ -224,7 +226,10 @@ def test_a_snapshot_opens_as_a_notebook(jupyter_server: JupyterServer, author: K
     assert fresh.value("churn(x=4.0).outputs['output']") == 4.0
     fresh.close()
     assert author.run(f"%open churn@{snapshot}", check=False).ename == "UsageError"
+    author.run(f"%open churn@{snapshot} --overwrite")
     author.run(f"%open churn@{snapshot} kept.ipynb")
+    nowhere = author.run(f"%open churn@{snapshot} nowhere/kept.ipynb", check=False)
+    assert (nowhere.ename, "no folder nowhere" in nowhere.evalue) == ("UsageError", True)
     assert author.run("%open churn", check=False).ename == "UsageError"
     assert author.run("%open churn@4711", check=False).ename == "NotFound"
 

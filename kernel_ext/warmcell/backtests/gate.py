@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from warmcell.answers import Tolerance
 from warmcell.backtests.backtest import Backtest
+from warmcell.backtests.history import Selection
 from warmcell.errors import GateRefused, UsageError
 from warmcell.options import close_match
 
@@ -58,6 +59,7 @@ class Gate:
             if not number or not value >= 0 or (name == "max_changed" and value > 1):
                 what = "a share from 0 to 1" if name == "max_changed" else "a number from 0 on"
                 raise UsageError(f"The gate's {name} is {value!r}, which is not {what}.")
+        Selection("", self.last, self.since, self.where, None, self.sample)  # wrong ones, at once
 
     def broken(self, found: Backtest) -> list[str]:
         """The bounds that a backtest breaks, in sentences; none lets it pass."""

@@ -40,7 +40,11 @@ def open_snapshot(
     name, number = snapshot_named(target)
     file = Path(path or f"{name.replace('/', '-')}@{number}.ipynb").expanduser()
     if file.exists() and not overwrite:
-        raise UsageError(f"{file} is there already.", hint="Name another file, or delete that one.")
+        raise UsageError(f"{file} is there already.", hint="Name another file, or --overwrite it.")
+    if not file.parent.is_dir():
+        raise UsageError(
+            f"There is no folder {file.parent}.", hint="Make it first, or name another file."
+        )
     content = (client or Client()).snapshot_notebook(name, number)
     made = nbformat.from_dict(content)
     nbformat.validate(made)
