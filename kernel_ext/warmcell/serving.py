@@ -250,7 +250,8 @@ class Serving:
             execute = partial(self._execute, binding, send=send)
             return through(binding.layers, binding, message, execute, token)
         finally:
-            del self._asides[message.run_id]
+            if self._asides.get(message.run_id) is token:  # as above
+                del self._asides[message.run_id]
             self._overdue.discard(message.run_id)
 
     def endpoint(self, message: wire.EndpointCall) -> wire.EndpointAnswer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from jupyter_client.localinterfaces import local_ips
 from jupyter_server._tz import utcnow
 from jupyter_server.utils import ensure_async
 
@@ -79,6 +81,7 @@ class DedicatedKernels:
 
         Raises :class:`UsageError` where there is no such kernelspec.
         """
+        await asyncio.to_thread(_load)
         specs = self._manager.kernel_spec_manager.find_kernel_specs()
         if kernelspec not in specs:
             raise UsageError(f"There is no kernel '{kernelspec}' on the server's machine")
@@ -123,6 +126,7 @@ class DedicatedKernels:
 
     async def _start(self, job: Job) -> str:
         await asyncio.to_thread(job.check)
+        await asyncio.to_thread(_load)
         name = job.kernel or await asyncio.to_thread(kernel_of, job.notebook)
         specs = self._manager.kernel_spec_manager.find_kernel_specs()
         if name is not None and name not in specs:
@@ -168,3 +172,11 @@ class DedicatedKernels:
             yield cells
         finally:
             client.stop_channels()
+
+
+def _load() -> None:
+    """Load what Jupyter would load on the event loop with its first kernel, IPython above all: all
+    calls would wait for that, for a second or more right after the start of a server."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("IPython.paths")
+    local_ips()
