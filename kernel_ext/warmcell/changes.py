@@ -110,7 +110,10 @@ class Table:
         return ""
 
     def __repr__(self) -> str:
-        lines = [list(self.columns), *([_text(value) for value in row] for row in self.rows())]
+        rows = self.rows()
+        if not rows and self.title():
+            return self.title()
+        lines = [list(self.columns), *([_text(value) for value in row] for row in rows)]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
         shown = [
             "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
@@ -122,6 +125,8 @@ class Table:
         head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
         body = "".join(f"<tr>{_row(row)}</tr>" for row in self.rows())
         title = f"<p>{html.escape(self.title())}</p>" if self.title() else ""
+        if title and not body:
+            return title
         return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
