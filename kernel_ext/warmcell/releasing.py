@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from warmcell.changes import Table
+from warmcell.errors import UsageError
 
 __all__ = ["Released", "Traffic"]
 
@@ -135,7 +136,13 @@ class Released:
             NotFound: no such snapshot.
             SnapshotError: one that cannot be made warm.
         """
-        body: dict[str, Any] = {"weights": {str(n): share for n, share in dict(weights).items()}}
+        for name, given, example in (
+            ("weights", weights, "{3: 0.9, 4: 0.1}"),
+            ("abort_if", abort_if or {}, '{"error_rate": 0.05, "p95": 0.8}'),
+        ):
+            if not isinstance(given, Mapping):
+                raise UsageError(f"{name} is {given!r}, no dict.", hint=f"Write {name}={example}.")
+        body: dict[str, Any] = {"weights": {str(n): share for n, share in weights.items()}}
         body |= {"by": by, "abort_if": None if abort_if is None else dict(abort_if)}
         return self._release("/split", body)
 

@@ -159,8 +159,9 @@ class Traffic:
             others, whole = {**others, self.main: 1.0}, 1.0
         if snapshot == self.main:
             raise UsageError(
-                f"Snapshot {snapshot} is the main one of '{self.name}'.",
-                hint="Give the newcomer its share; the main one keeps the rest.",
+                f"What was deployed is snapshot {snapshot}, which '{self.name}' serves already: "
+                "there is no newcomer.",
+                hint="Change a cell first, or deploy without `traffic`.",
             )
         return {n: w * (1 - share) / whole for n, w in others.items()} | {snapshot: share}
 

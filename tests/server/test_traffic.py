@@ -296,7 +296,14 @@ def test_what_cannot_be_shared_is_refused(shop: Shop, author: Kernel) -> None:
     assert "Deploy it once without `traffic`." in first.evalue
     same = author.run(f"version = 1; shop.deploy({shop.name!r}, traffic=0.1)", check=False)
     assert same.ename == "UsageError"
-    assert f"Snapshot {shop.one} is the main one" in same.evalue
+    assert f"is snapshot {shop.one}, which {shop.name!r} serves already" in same.evalue
+    for call, said in (
+        (f"split([{one}, {two}])", "Write weights={3: 0.9, 4: 0.1}."),
+        (f"split({{{one}: 1.0}}, abort_if=0.1)", 'Write abort_if={"error_rate"'),
+    ):
+        client = f"__import__('warmcell').Client().get_deployment({shop.name!r})"
+        failed = author.run(f"{client}.{call}", check=False)
+        assert (failed.ename, said in failed.evalue) == ("UsageError", True), failed.evalue
     assert set(shop.where().values()) == {shop.one}
 
 
@@ -324,6 +331,9 @@ def test_in_python_and_on_the_command_line(shop: Shop, author: Kernel) -> None:
     terminal(shop.server, "deployment", "shadow", shop.name, str(shop.two), "--fraction", "0.5")
     assert author.value("[one['fraction'] for one in served.traffic.shadows]") == [0.5]
     author.run("served.promote()")
+    told = terminal(shop.server, "deployment", "history", shop.name)
+    for what in ("promoted", "shadowed", "aborted", "split", "deployed"):
+        assert f"  {what} " in told, told
     assert author.value("[served.snapshot, bool(served.traffic)]") == [shop.two, False]
     assert author.run("served.promote()", check=False).ename == "Conflict"
 

@@ -197,7 +197,7 @@ def test_a_newcomer_beside_others_takes_from_each() -> None:
     assert traffic.beside(5, 0.5) == pytest.approx({3: 0.45, 4: 0.05, 5: 0.5})
     assert traffic.beside(4, 0.0) == {3: 1.0, 4: 0.0}
     assert Traffic("churn", 3, {4: 1.0}).beside(4, 0.25) == {3: 0.75, 4: 0.25}
-    with pytest.raises(UsageError, match="Snapshot 3 is the main one of 'churn'"):
+    with pytest.raises(UsageError, match="snapshot 3, which 'churn' serves already"):
         traffic.beside(3, 0.5)
 
 

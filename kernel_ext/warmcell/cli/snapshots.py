@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
 
 from warmcell.changes import stored_as
 from warmcell.cli import show
@@ -57,12 +58,17 @@ def history(given: Namespace) -> None:
             line["detail"].get("snapshot"),
             line["user"],
             line["detail"].get("notebook") or line["detail"].get("by"),
-            line["detail"].get("note"),
+            line["detail"].get("note") or _shares(line["detail"].get("weights")),
         ]
         for line in found
-        if line["event"].startswith("deployment.")
+        if line["event"].startswith(("deployment.", "release."))
     ]
     show.table(["time", "what", "snapshot", "by", "from", "note"], rows, "Nothing is known of it.")
+
+
+def _shares(weights: Mapping[str, float] | None) -> str | None:
+    """The shares of a split: before, of one that was aborted."""
+    return ", ".join(f"{number}: {share:.3g}" for number, share in (weights or {}).items()) or None
 
 
 def opened(given: Namespace) -> None:

@@ -150,9 +150,11 @@ async def _before(host: Host, deployment: Deployment) -> int:
     rows = await asyncio.wrap_future(host.store.list_snapshots(deployment.pipeline))
     earlier = [row["number"] for row in rows if row["number"] < deployment.snapshot]
     if not earlier:
+        later = [row["number"] for row in rows if row["number"] > deployment.snapshot]
         raise Conflict(
-            f"Deployment '{deployment.name}' serves the first snapshot of its pipeline.",
-            hint=f"Warm are {_numbers(deployment)}; choose one: rollback(to=...).",
+            f"Deployment '{deployment.name}' serves snapshot {deployment.snapshot}, and its "
+            "pipeline has none before that.",
+            hint=f"A later one is served by rollback(to={max(later)})." if later else None,
         )
     return int(max(earlier))
 
