@@ -97,8 +97,9 @@ def test_only_what_was_changed_is_sent(views: Mounted) -> None:
     assert view.get_by_label("runs at once in the pool").is_disabled()
     assert view.get_by_label("kept after the last call").input_value() == "always"
     view.get_by_label("kept after the last call").fill("90")
-    view.get_by_label("served from").select_option("true")
+    view.get_by_label("isolated").select_option("true")
     view.get_by_label("replicas").fill("2")
+    assert view.get_by_label("isolated").is_disabled()
     view.get_by_label("runs at once", exact=True).fill("")
     view.get_by_label("timeout, seconds").fill("1.5")
     view.get_by_label("pool shared").fill("gpu")

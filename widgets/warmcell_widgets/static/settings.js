@@ -7,7 +7,7 @@ const decimal = (text) => (Number.isNaN(Number(text)) ? text : Number(text));
 const RECORDS = [["all", "every run"], ["errors", "failed runs only"], ["none", "no run"],
   ["0.5", "failures and 50 % of the rest"], ["0.1", "failures and 10 %"], ["0.01", "failures and 1 %"]];
 const truth = (text) => text === "true";
-const SOURCES = [["false", "the notebook's kernel"], ["true", "a kernel of its own"]];
+const SOURCES = [["false", "no, the notebook's kernel"], ["true", "yes, a kernel of its own"]];
 const ACCESS = [["jupyter", "token, login or key"], ["public", "anybody (public)"]];
 
 /** Setting, label, and what its field is. `usual` is what the host does where nothing is set. */
@@ -26,14 +26,15 @@ export const FIELDS = [
   { name: "pool_size", label: "runs at once in the pool", usual: "1", read: whole, needs: "pool" },
   { name: "record", label: "recorded in the history", usual: "all", choices: RECORDS, read: decimal },
   { heading: "which kernel serves it" },
-  { name: "isolated", label: "served from (isolated)", usual: "false", choices: SOURCES, read: truth },
-  { name: "replicas", label: "replicas: so many kernels of its own", usual: "none", read: whole },
+  { name: "isolated", label: "isolated", usual: "false", choices: SOURCES, read: truth,
+    without: "replicas" },
+  { name: "replicas", label: "replicas: kernels of its own", usual: "none", read: whole },
   { name: "standby", label: "standby: one more kept ready", usual: "false",
     choices: [["false", "no"], ["true", "yes"]], read: truth },
   { name: "idempotent", label: "idempotent: when its kernel dies", usual: "false",
     choices: [["false", "the run is lost"], ["true", "the run is sent once more"]], read: truth },
   { name: "keep_alive", label: "kept after the last call, seconds", usual: "as Jupyter's culling says",
-    help: "as Jupyter's culling says, or always",
+    help: "seconds, or always",
     show: (value) => (value === true ? "always" : String(value || "")),
     read: (text) => (text === "always" ? true : decimal(text)) },
   { heading: "who may call" },
@@ -106,6 +107,9 @@ export class Settings {
 
   check() {
     for (const field of this.fields.values()) {
+      if (field.spec.without) {      // what that says holds
+        field.input.disabled = Boolean(this.fields.get(field.spec.without).text());
+      }
       const needed = this.fields.get(field.spec.needs);
       if (!needed) continue;
       field.input.disabled = !needed.text();
