@@ -86,7 +86,7 @@ class Holding:
         if row["stored"] == "pending":
             return _NOT_YET
         if row["stored"] != "stored":
-            return f"Its snapshot cannot be restored ({row['stored']})"
+            return f"Its snapshot cannot be restored ({row['stored'].removeprefix('refused: ')})"
         if refusal := await self._host.trusting.refusal(row):
             return refusal
         if not (row.get("environment") or {}).get("kernelspec"):
