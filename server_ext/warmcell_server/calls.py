@@ -24,7 +24,8 @@ class Wanted(msgspec.Struct, frozen=True, omit_defaults=True):
     ``detached``: the run belongs to the server, whoever goes away. ``stream``: somebody listens to
     its events. ``plain``: it is kept without its steps and their outputs. ``key`` and
     ``fingerprint`` are digests of an Idempotency-Key and of its body.
-    ``snapshot`` is the one to run on, whatever is served; ``origin`` the run that this one repeats.
+    ``snapshot`` of ``pipeline`` is the one to run on, whatever is served; ``origin`` the run that
+    this one repeats.
     ``content_type``, ``query``, ``file``, ``accept`` and ``headers``: see
     :class:`warmcell.wire.Invoke`.
     """
@@ -46,6 +47,7 @@ class Wanted(msgspec.Struct, frozen=True, omit_defaults=True):
     accept: str | None = None
     headers: dict[str, str] | None = None
     snapshot: int | None = None
+    pipeline: str | None = None
     origin: str | None = None
 
     @property

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from warmcell import wire
-from warmcell.errors import DeployError
-from warmcell.records import DeploymentEntry
+from warmcell.errors import Conflict, DeployError
+from warmcell.records import DeploymentEntry, SnapshotEntry
 from warmcell_server.deployment import Deployment
 from warmcell_server.holding import Held
 from warmcell_server.settings import settings_of
@@ -44,6 +44,9 @@ async def deploy(host: Host, body: wire.Deploy, worker: Worker, user: str | None
     # Two kernels that want one name take turns: the second is checked once the first serves.
     async with host.deployments.changing(body.name):
         host.deployments.check(body, worker)
+        if body.again and host.deployments.was_removed(body.name):
+            worker.send(wire.Drop(body.key))  # its kernel had no link when that was done
+            raise Conflict(f"Deployment '{body.name}' was removed meanwhile.")
         number = await _number(host, body, worker, user)
         current = host.deployments.find(body.name)
         if body.again and current is not None and not current.serves(body.pipeline, number):
@@ -59,11 +62,16 @@ async def deploy(host: Host, body: wire.Deploy, worker: Worker, user: str | None
                 return Deployed(deployment, number)
             record = host.deployments.draft(body, number, user)
             before = await host.claim(record, overtake=body.overtake)
+            current = host.deployments.find(body.name)
             if binding.worker.gone:
-                record.state = "detached"  # after the claim
-                host.store.append(DeploymentEntry(record))
+                record.state = "detached"  # after the claim; what was served still is
+                host.store.append(
+                    DeploymentEntry(current.record(host.host_id) if current else record)
+                )
                 raise DeployError("The kernel went away while it deployed.")
             deployment = host.deployments.serve(binding, record)
+            # The claim knows no endpoints, and whatever was written down meanwhile is older.
+            host.store.append(DeploymentEntry(deployment.record(host.host_id)))
     host.dispatcher.switched(deployment)
     host.restoring.switched(deployment)
     return Deployed(deployment, number, before, changed=not body.again)
@@ -72,10 +80,18 @@ async def deploy(host: Host, body: wire.Deploy, worker: Worker, user: str | None
 async def _number(host: Host, body: wire.Deploy, worker: Worker, user: str | None) -> int:
     """Keep the snapshot; the same thing has the same number."""
     snapshot = host.deployments.snapshot_record(body, user)
-    if settings_of(body.settings).own_kernels:
+    own = settings_of(body.settings).own_kernels
+    if own:
         snapshot.manifest = body.manifest
         snapshot.environment = environment_of(host, worker, body.environment)
-    return await asyncio.wrap_future(host.store.add_snapshot(snapshot))
+    number = await asyncio.wrap_future(host.store.add_snapshot(snapshot))
+    if own:
+        row = await asyncio.wrap_future(host.store.get_snapshot(body.pipeline, number))
+        await host.trusting.judge([row])
+        if not row["trusted"]:  # it was there already, not stored, or stored by somebody else
+            snapshot.number = number
+            host.store.append(SnapshotEntry(snapshot))
+    return number
 
 
 def _known(

@@ -50,6 +50,7 @@ class Deployments:
         self._host_id = host_id
         self._by_name: dict[str, Deployment] = {}
         self._elsewhere: dict[str, str] = {}
+        self._removed: set[str] = set()
         self._changing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def __contains__(self, name: str) -> bool:
@@ -205,6 +206,7 @@ class Deployments:
         """Point the name at a binding that was deployed. Calls in flight end where they began."""
         body = binding.body
         self._elsewhere.pop(body.name, None)
+        self._removed.discard(body.name)
         deployment = self._by_name.get(body.name)
         if deployment is None:
             deployment = self._by_name[body.name] = Deployment(
@@ -235,8 +237,10 @@ class Deployments:
         self.trim(deployment)
 
     def attach(self, deployment: Deployment, binding: Binding) -> None:
-        """Hold one more binding for a deployment: a replica, or another snapshot."""
-        deployment.warm.append(binding)
+        """Hold one more binding for a deployment: a replica, or another snapshot. What replaces
+        another one is as old as that for a rollback."""
+        same = [n for n, one in enumerate(deployment.warm, 1) if one.holds == binding.holds]
+        deployment.warm.insert(same[-1] if same else len(deployment.warm), binding)
 
     def detach(self, deployment: Deployment, binding: Binding) -> None:
         """Hold a binding no longer; its calls in flight end first. Where it was the one that leads,
@@ -292,7 +296,8 @@ class Deployments:
         before = [one.holds for one in deployment.warm]
         served = deployment.pipeline, deployment.snapshot
         end = before.index(served) if served in before else None
-        found = [one for one in deployment.warm[:end] if one.alive]
+        newcomers = {(deployment.pipeline, number) for number in deployment.shared}
+        found = [b for b in deployment.warm[:end] if b.alive and b.holds not in newcomers]
         return found[-1] if found else None
 
     def roll(self, deployment: Deployment, binding: Binding) -> None:
@@ -303,16 +308,27 @@ class Deployments:
         deployment.updated_at = now()
         self.trim(deployment)
 
+    def holds_name(self, deployment: Deployment) -> bool:
+        """Whether a deployment is not removed yet: calls and tasks may outlive it."""
+        return self._by_name.get(deployment.name) is deployment
+
     def remove(self, name: str) -> Deployment:
         """Forget the name: calls to it answer 404 from here on. To be followed by
         :meth:`release` once nothing waits for it."""
         deployment = self.get(name)
         del self._by_name[name]
+        self._removed.add(name)
         return deployment
+
+    def was_removed(self, name: str) -> bool:
+        """Whether a name was removed here and not deployed since."""
+        return name in self._removed
 
     def release(self, deployment: Deployment) -> None:
         """Let go of what a removed deployment holds, as soon as its calls in flight have ended."""
-        deployment.binding = None
+        deployment.binding = deployment.restoration = None  # and of the way back to it
+        deployment.resting = False
+        deployment.served_again.set()
         spare, deployment.spare = deployment.spare, None
         for binding in (*deployment.warm, *([spare] if spare is not None else [])):
             self.retire(binding)

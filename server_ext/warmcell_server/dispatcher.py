@@ -215,6 +215,8 @@ class Dispatcher:
         """What executes a call: the least loaded of what holds its snapshot. A share of the traffic
         that nothing holds any more goes to what is served."""
         deployment, call.snapshot = call.deployment, call.wanted.snapshot
+        if call.wanted.pipeline not in (None, deployment.pipeline):
+            return None  # the name serves another pipeline since, with numbers of its own
         # Only now: shares may have changed while it waited.
         if call.snapshot is not None or deployment.traffic is None:
             return deployment.route(call.snapshot)
@@ -297,7 +299,8 @@ class Dispatcher:
     def _judge(self, pending: Pending, answer: wire.Answer, seconds: float) -> None:
         """Tell the policy of the traffic how a call went."""
         deployment, traffic = pending.deployment, pending.deployment.traffic
-        assert traffic is not None
+        if traffic is None or not self._deployments.holds_name(deployment):
+            return  # what was removed must not be written down once more
         cause = traffic.ended(pending.binding.snapshot, answer.status, seconds)
         if cause is not None and self.aborted is not None:
             self.aborted(deployment, cause)
@@ -453,6 +456,8 @@ class Dispatcher:
         self._places.freed(pending)
         self._deployments.released(pending.binding)
         call.pending, call.again, call.queue_deadline = None, True, 0
+        if call.wanted.detached:  # it may have no deadline at all
+            call.queue_deadline = now() + int(QUEUED_SECONDS * 1_000_000)
         deployment.queue.appendleft(call)
         if call.wanted.detached:
             self._hub.state(call.run_id, "queued", queued_ahead=0)

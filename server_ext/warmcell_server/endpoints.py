@@ -71,7 +71,8 @@ class EndpointCalls:
         """
         seconds = deployment.limits.run_timeout or deployment.limits.timeout
         binding = await self._served(deployment, seconds)
-        spec = binding.body.endpoints[number]
+        spec = deployment.endpoints[number]
+        _check(binding, number, spec)
         lane = self._lanes.setdefault(deployment.name, _Lane())
         self._last = request.call = self._last + 1
         request.key, request.endpoint = binding.key, number
@@ -79,6 +80,12 @@ class EndpointCalls:
         try:
             async with asyncio.timeout(seconds):
                 await self._turn(lane, deployment, request.call)
+                if binding.worker.gone:  # nothing of the request was executed
+                    other = await self._served(deployment, seconds)
+                    _check(other, number, spec)
+                    other.in_flight += 1
+                    self._deployments.released(binding)
+                    binding, request.key = other, other.key
                 answer = await self._sent(binding, request)
         except TimeoutError:
             if request.call in self._pending:
@@ -173,6 +180,12 @@ class EndpointCalls:
             for _, turn in lane.waiting:
                 if not turn.done():
                     turn.set_exception(error)
+
+
+def _check(binding: Binding, number: int, spec: wire.EndpointSpec) -> None:
+    """Raise :class:`Unavailable` unless that is still the endpoint which was asked for."""
+    if spec not in binding.body.endpoints[number : number + 1]:
+        raise Unavailable(f"'{binding.body.name}' was deployed anew just now.", retry_after=1)
 
 
 def _wake(lane: _Lane) -> None:

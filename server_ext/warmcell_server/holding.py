@@ -61,7 +61,7 @@ class Holding:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._tickets = itertools.count(1)
-        self._open: dict[int, Binding | None] = {}
+        self._open: dict[int, tuple[Held, Binding | None]] = {}
         self._starting = asyncio.Semaphore(AT_ONCE)
 
     @property
@@ -156,7 +156,7 @@ class Holding:
     async def restore(self, cells: Cells, held: Held) -> Binding:
         """Restore one snapshot in a kernel. Raises what :func:`warmcell.restoring.restore` does."""
         ticket = next(self._tickets)
-        self._open[ticket] = None
+        self._open[ticket] = held, None
         try:
             await cells.ask(
                 "restore",
@@ -170,7 +170,7 @@ class Holding:
                 },
             )
         finally:
-            binding = self._open.pop(ticket)
+            _, binding = self._open.pop(ticket)
         if binding is None or binding.worker.gone:
             raise DeployError(f"The kernel for '{held.name}' went away while it was restored.")
         return binding
@@ -180,14 +180,23 @@ class Holding:
 
         Raises :class:`Conflict` for what nobody waits for any more.
         """
-        if body.ticket not in self._open or body.restored is None:
+        held, _ = self._open.get(body.ticket or 0, (None, None))
+        told = body.name, body.pipeline, body.restored
+        # A kernel of the host before may have a ticket of the same number.
+        if held is None or body.restored is None or told != (held.name, held.pipeline, held.number):
             raise Conflict(f"Nobody waits for snapshot {body.restored} of '{body.name}' any more.")
         binding = Binding(body.key, body.restored, worker, body, dedicated=True)
-        self._open[body.ticket] = binding
+        self._open[body.ticket or 0] = held, binding
         return {"name": body.name, "snapshot": body.restored}
 
     def serves(self, kernel_id: str) -> bool:
-        """Whether a deployment has a binding in that kernel."""
+        """Whether a deployment has a binding in that kernel, or a call of one that it had runs
+        there: then the kernel ends by itself."""
+        host = self._host
+        if any(
+            one.kernel_id == kernel_id for one in host.dispatcher.busy() | host.endpoints.busy()
+        ):
+            return True
         for deployment in self._host.deployments:
             for binding in (deployment.binding, deployment.spare, *deployment.warm):
                 if binding is not None and binding.worker.kernel_id == kernel_id:

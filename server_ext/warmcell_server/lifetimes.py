@@ -85,17 +85,22 @@ class Lifetimes:
             log.error("That '%s' rests could not be recorded: %s", deployment.name, failure)
 
     def wake(self, deployment: Deployment) -> None:
-        """Bring a deployment back that rests."""
+        """Bring a deployment back that rests, where that can be."""
+        restoring = self._host.restoring
+        if self._host.kernels is None or restoring.closed:
+            return  # a host inside a kernel starts no others: a Jupyter server wakes it
         deployment.resting = False
-        self._host.restoring.begin([deployment], "It rested, as nobody called it", claim=True)
+        restoring.begin([deployment], "It rested, as nobody called it", claim=True)
 
 
 def idle_seconds(deployment: Deployment) -> float:
-    """Since when nobody has used a deployment; 0 while something runs or waits."""
+    """Since when nobody has used a deployment, by its runs or its own endpoints; 0 while something
+    runs or waits."""
     busy = deployment.running or deployment.queue or any(b.in_flight for b in deployment.warm)
     if busy or deployment.binding is None:
         return 0.0
-    seconds = time.monotonic() - deployment.binding.since
+    used = max((one.used_at for one in deployment.warm), default=0.0)
+    seconds = time.monotonic() - max(deployment.binding.since, used)
     if deployment.last_run_at is not None:
         seconds = min(seconds, (now() - deployment.last_run_at) / 1_000_000)
     return max(0.0, seconds)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from warmcell.errors import Conflict, StoreFull, UsageError
+from warmcell.errors import Conflict, NotFound, StoreFull, UsageError
 from warmcell.ids import now
 from warmcell.records import AuditEntry, AuditRecord, DeploymentEntry
 from warmcell_server.bounds import Bounds
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from warmcell_server.host import Host
 
 __all__ = ["Releases"]
+
+MOST_NUMBER = 999_999_999  # of a snapshot
 
 log = logging.getLogger("warmcell.releases")
 
@@ -161,6 +163,7 @@ class Releases:
         Raises :class:`Conflict` where there is none, and what :meth:`split` does.
         """
         traffic = deployment.traffic
+        gone = traffic.aborted if traffic is not None else None
         newcomers = traffic.newcomers if traffic is not None else []
         candidates = newcomers or sorted(traffic.shadowed if traffic is not None else ())
         if snapshot is None:
@@ -171,6 +174,12 @@ class Releases:
             raise _unclear(deployment, candidates, snapshot)
         async with AsyncExitStack() as stack:
             made = await self._warm(stack, deployment, [snapshot])
+            if deployment.traffic is not traffic or traffic is None or traffic.aborted is not gone:
+                raise Conflict(
+                    f"The traffic of '{deployment.name}' was changed meanwhile; nothing was "
+                    "promoted.",
+                    hint="Look at it, and ask again.",
+                )
             for binding in made:
                 self._host.deployments.attach(deployment, binding)
             self._host.deployments.roll(deployment, deployment.holders(snapshot)[0])
@@ -229,7 +238,10 @@ class Releases:
             raise deployment.unavailable
         pipeline, main = deployment.pipeline, deployment.snapshot
         made = []
-        for number in sorted(numbers):
+        numbers = sorted(numbers)
+        for number in numbers:
+            if number > MOST_NUMBER:
+                raise NotFound(f"Pipeline '{pipeline}' has no snapshot {number}.")
             if deployment.holders(number):
                 continue
             await asyncio.wrap_future(host.store.get_snapshot(pipeline, number))
@@ -243,7 +255,17 @@ class Releases:
                 f"Deployment '{deployment.name}' was changed meanwhile; nothing was shared.",
                 hint="Look at it, and ask again.",
             )
-        return [one for one in made if not deployment.holders(one.snapshot)]
+        if not deployment.ready:
+            raise deployment.unavailable
+        made = [one for one in made if one.alive and not deployment.holders(one.snapshot)]
+        warm = {one.snapshot for one in made}
+        for number in numbers:
+            if number not in warm and not deployment.holders(number):
+                raise Conflict(
+                    f"The kernel of snapshot {number} went away meanwhile; nothing was shared.",
+                    hint="Ask again.",
+                )
+        return made
 
     def _set(self, deployment: Deployment, traffic: Traffic, made: Iterable[Binding]) -> None:
         traffic.follow(deployment.traffic)

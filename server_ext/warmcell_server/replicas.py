@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from warmcell.errors import SnapshotError, UsageError, WarmcellError
@@ -30,6 +31,7 @@ log = logging.getLogger("warmcell.restoring")
 
 
 class _Missing(NamedTuple):
+    pipeline: str
     snapshot: int
     standby: bool = False
 
@@ -40,7 +42,8 @@ class Replicas:
     def __init__(self, host: Host, restoring: Restoring) -> None:
         self._host = host
         self._restoring = restoring
-        self._preparing: set[Deployment] = set()
+        # With what cannot be had, for now or for ever; the rest of what is missing may be.
+        self._preparing: dict[Deployment, dict[_Missing, str]] = {}
 
     def keep(self, deployment: Deployment) -> None:
         """See to it that a deployment has the kernels that it shall have, and no more."""
@@ -51,8 +54,10 @@ class Replicas:
         if deployment.ready:
             for binding in self._surplus(deployment):
                 self._host.deployments.detach(deployment, binding)
-        if self._missing(deployment) is not None and deployment not in self._preparing:
-            self._preparing.add(deployment)
+        if deployment in self._preparing:
+            self._preparing[deployment].clear()  # something has changed
+        elif any(self._missing(deployment)) and not self._restoring.closed:
+            self._preparing[deployment] = {}
             self._restoring.spawn(self._prepare(deployment))
 
     def promote(self, deployment: Deployment) -> bool:
@@ -61,6 +66,8 @@ class Replicas:
         if spare is None or spare.worker.gone or not _fits(deployment, spare):
             return False
         deployment.spare = None
+        # It may have been started before the same snapshot was deployed with other settings.
+        spare.body.settings, spare.body.site = deployment.settings, deployment.site
         self._host.deployments.adopt(deployment, spare)
         log.info("Deployment '%s' is served by its standby.", deployment.name)
         self.keep(deployment)
@@ -136,22 +143,23 @@ class Replicas:
         lead = deployment.binding
         return deployment.served.own_kernels or int(lead is not None and lead.dedicated)
 
-    def _missing(self, deployment: Deployment) -> _Missing | None:
+    def _missing(self, deployment: Deployment) -> Iterator[_Missing]:
+        """What a deployment lacks, the most urgent first."""
         if (
             self._host.kernels is None
             or not deployment.ready
-            or self._host.deployments.find(deployment.name) is not deployment
+            or not self._host.deployments.holds_name(deployment)
         ):
-            return None
+            return
+        pipeline = deployment.pipeline
         fresh = [b for b in deployment.holders() if b.dedicated and not b.worn]
         if len(fresh) < self._wanted(deployment) and not self._hand_loaded(deployment):
-            return _Missing(deployment.snapshot)
+            yield _Missing(pipeline, deployment.snapshot)
         for snapshot in deployment.shared:
             if not deployment.holders(snapshot):
-                return _Missing(snapshot)
+                yield _Missing(pipeline, snapshot)
         if deployment.served.standby and deployment.spare is None:
-            return _Missing(deployment.snapshot, standby=True)
-        return None
+            yield _Missing(pipeline, deployment.snapshot, standby=True)
 
     def _hand_loaded(self, deployment: Deployment) -> bool:
         """Whether it is served from a kernel that loaded the pipeline itself, for a command line:
@@ -176,31 +184,37 @@ class Replicas:
 
     async def _prepare(self, deployment: Deployment) -> None:
         host, holding = self._host, self._restoring.holding
+        hopeless = self._preparing[deployment]
         try:
-            while (missing := self._missing(deployment)) is not None:
+            while left := [m for m in self._missing(deployment) if m not in hopeless]:
+                missing = left[0]
                 wait = pause(deployment.replica_failures)
                 if wait:
                     deployment.replica_reason += f" The next attempt is made {wait:g} s later."
                 await asyncio.sleep(wait)
-                if self._missing(deployment) != missing:
+                if missing not in self._missing(deployment):
                     continue
                 try:
                     async with holding.hold(deployment, missing.snapshot) as binding:
-                        if self._missing(deployment) == missing:
+                        wanted = binding.holds == (missing.pipeline, missing.snapshot)
+                        if wanted and missing in self._missing(deployment):
                             self._take(deployment, binding, missing)
-                except (SnapshotError, UsageError) as error:  # for now or for ever: say so
+                except (SnapshotError, UsageError) as error:
                     log.info("No replica for '%s': %s", deployment.name, error)
-                    deployment.replica_reason = error.message
-                    return
-                except WarmcellError as error:
+                    hopeless[missing] = deployment.replica_reason = error.message
+                except Exception as error:  # also of Jupyter and the system: it is tried again
                     log.warning("No replica for '%s' yet: %s", deployment.name, error)
                     deployment.replica_failures += 1
-                    deployment.replica_reason = error.message
+                    deployment.replica_reason = (
+                        error.message
+                        if isinstance(error, WarmcellError)
+                        else f"{type(error).__name__}: {error}"
+                    )
                 else:
-                    deployment.replica_reason = ""
+                    deployment.replica_reason = next(iter(hopeless.values()), "")
                     host.dispatcher.switched(deployment)
         finally:
-            self._preparing.discard(deployment)
+            del self._preparing[deployment]
 
     def _take(self, deployment: Deployment, binding: Binding, missing: _Missing) -> None:
         if missing.standby:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Reruns", "Wish"]
 
 _OWN, _NEWEST = "own", "newest"
+_MOST = 999_999_999  # of a snapshot's number
+_AGAIN = "Ask again."
 
 
 class Wish(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,7 +51,7 @@ class Reruns:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._warm: dict[tuple[str, int], _Warm] = {}
+        self._warm: dict[tuple[Deployment, int], _Warm] = {}
 
     async def begin(
         self,
@@ -80,6 +82,7 @@ class Reruns:
             key=key,
             fingerprint=fingerprint,
             snapshot=number,
+            pipeline=deployment.pipeline,
             origin=run["run_id"],
         )
         warm = await self._use(deployment, number)
@@ -88,6 +91,8 @@ class Reruns:
             if made:
                 self._leave(warm)
                 return made
+            if self._deployment(run) is not deployment:
+                raise Conflict(f"'{deployment.name}' was deployed anew meanwhile.", hint=_AGAIN)
             call = self._host.dispatcher.call(
                 deployment.name, parameters, user=user, trigger="rerun", wanted=wanted
             )
@@ -133,6 +138,8 @@ class Reruns:
             raise UsageError(
                 f"'{wished}' is no snapshot.", hint="There are 'own', 'newest' and numbers from 1."
             )
+        if wished > _MOST:
+            raise NotFound(f"Pipeline '{pipeline}' has no snapshot {wished}.")
         return wished
 
     async def _parameters(self, run: Mapping[str, Any], wish: Wish, number: int) -> bytes:
@@ -166,7 +173,7 @@ class Reruns:
     async def _use(self, deployment: Deployment, number: int) -> _Warm | None:
         """Have something hold the snapshot, until :meth:`_leave`. What a deployment serves comes
         back by itself, if it has to."""
-        key = deployment.name, number
+        key = deployment, number
         warm = self._warm.get(key)
         if warm is None:
             if number == deployment.snapshot or deployment.holders(number):
@@ -194,8 +201,10 @@ class Reruns:
             async with host.restoring.holding.hold(deployment, number) as binding:
                 host.deployments.attach(deployment, binding)
                 warm.ready.set_result(None)
-                await warm.unused.wait()
-                self._warm.pop((deployment.name, number), None)
+                while warm.users:  # who comes late may find it just before it is let go
+                    await warm.unused.wait()
+                    warm.unused.clear()
+                self._warm.pop((deployment, number), None)
                 served = number == deployment.snapshot or number in deployment.shared
                 if not served and binding in deployment.warm:
                     host.deployments.detach(deployment, binding)
@@ -206,4 +215,4 @@ class Reruns:
             warm.ready.exception()  # who waits for it hears it, if anybody still does
         finally:
             warm.ready.cancel()
-            self._warm.pop((deployment.name, number), None)
+            self._warm.pop((deployment, number), None)

@@ -18,6 +18,7 @@ from warmcell.errors import (
     NameTaken,
     NotFound,
     SnapshotError,
+    StoreError,
     StoreFull,
     UsageError,
     WarmcellError,
@@ -48,6 +49,7 @@ class Restoring:
         self._host = host
         self._tasks: set[asyncio.Task[None]] = set()
         self._watches: list[asyncio.Task[None]] = []
+        self.closed = False
         self.holding = Holding(host)
         self.replicas = Replicas(host, self)
         self.lifetimes = Lifetimes(host)
@@ -111,7 +113,8 @@ class Restoring:
         self.replicas.keep(deployment)
 
     async def close(self) -> None:
-        """Give up what goes on. Harmless when repeated."""
+        """Give up what goes on, and begin nothing more. Harmless when repeated."""
+        self.closed = True
         tasks = [*self._tasks, *self._watches]
         for task in tasks:
             task.cancel()
@@ -132,6 +135,8 @@ class Restoring:
     ) -> None:
         """Have deployments come back together; ``claim`` their names first where another host may
         have taken them meanwhile, and wait ``grace`` seconds for their kernel."""
+        if self.closed:
+            return
         restoration = Restoration(deployments, cause)
         for deployment in deployments:
             deployment.restoration = restoration
@@ -149,7 +154,11 @@ class Restoring:
                 restoration.next_at = time.monotonic() + wait if wait else None
                 await asyncio.sleep(wait)
                 restoration.next_at = None
-                failure = await self._attempt(restoration)
+                try:
+                    failure = await self._attempt(restoration)
+                except Exception as error:  # of Jupyter, of the system: it may be over next time
+                    log.exception("Restoring failed")
+                    failure = f"{type(error).__name__}: {error}"
                 restoration.failures += 1
                 restoration.explain(failure)
         except Exception as error:
@@ -167,6 +176,8 @@ class Restoring:
             except NameTaken as taken:
                 self._give_up(deployment, restoration, taken.message)
                 await host.refresh()
+            except StoreError as error:  # it is claimed again before it serves
+                log.warning("'%s' cannot be claimed yet: %s", deployment.name, error)
 
     async def _attempt(self, restoration: Restoration) -> str:
         """Restore what is wanted in a new kernel; returns why something is still missing."""
@@ -204,6 +215,9 @@ class Restoring:
             await self._serve(deployment, binding)
         except (SnapshotError, UsageError) as error:
             self._give_up(deployment, restoration, error.message)
+        except NameTaken as taken:
+            self._give_up(deployment, restoration, taken.message)
+            await self._host.refresh()
         except (Conflict, NotFound) as error:
             return None if deployment.ready else error.message
         except WarmcellError as error:
@@ -217,10 +231,19 @@ class Restoring:
         Raises :class:`Conflict` for what is not wanted any more.
         """
         host = self._host
-        if _fits(host.deployments.find(deployment.name), deployment, binding):
+        name = deployment.name
+        # Who changes the name just now has claimed it, or will, for what it serves from then on.
+        if _fits(host.deployments.find(name), deployment, binding) and not (
+            host.deployments.changing(name).locked()
+        ):
             record = deployment.record(host.host_id, "serving")
             await asyncio.wrap_future(host.store.claim(record))
-        if not _fits(host.deployments.find(deployment.name), deployment, binding):
+            if (now := host.deployments.find(name)) is None:  # the claim may have come after
+                record.state = "removed"
+                host.store.append(DeploymentEntry(record))
+            elif now.ready:
+                host.store.append(DeploymentEntry(now.record(host.host_id)))
+        if not _fits(host.deployments.find(name), deployment, binding):
             host.deployments.retire(binding)
             raise Conflict(f"Deployment '{deployment.name}' needs no restored kernel any more.")
         host.deployments.adopt(deployment, binding)

@@ -77,20 +77,21 @@ class Trusting:
             key = b""
         if len(self._known) > _REMEMBERED:
             self._known = {}
+        known = self._known  # another thread may begin a new one
         for row in rows:
             form = _form(row)
             if form is None:
                 row["trusted"] = None
                 continue
             mark = hashlib.sha256(key + b"\0" + msgspec.json.encode(form)).digest()
-            if mark not in self._known:
+            if mark not in known:
                 try:
-                    self._known[mark] = trusted(form)
+                    known[mark] = trusted(form)
                 except SnapshotError as error:
                     log.warning("No stored snapshot can be trusted: %s", error.message)
                     row["trusted"] = False
                     continue
-            row["trusted"] = self._known[mark]
+            row["trusted"] = known[mark]
 
     def _tell(self, row: dict[str, Any]) -> None:
         for deployment in self._host.deployments:

@@ -110,6 +110,13 @@ def test_isolated(server: JupyterServer, notebook: Kernel) -> None:
 
     notebook.run("factor = 2")
     assert notebook.value("one.drift().drifted") == ["factor"]
+    # Of the same code something is known already that could not be stored then.
+    number = notebook.value("work.deploy('plain').snapshot")
+    stored(server, "plain")
+    notebook.run(
+        "from warmcell import wire\nfrom warmcell.link import control\n"
+        f"control('PATCH', 'api/v1/snapshots/work/{number}', wire.Stored('refused: disk full'))"
+    )
     notebook.run("one = work.deploy('isolated', isolated=True)")
     assert outputs(server, "isolated")["factor"] == 2
     assert notebook.value("one.rollback().snapshot") == 1
@@ -185,10 +192,11 @@ def test_a_worn_replica_is_replaced(server: JupyterServer, notebook: Kernel) -> 
 
 def test_a_kernel_that_hangs_is_replaced(server: JupyterServer, notebook: Kernel) -> None:
     """One that is stopped is not heard of: a dedicated one is ended; from a notebook's the
-    deployment moves on, and does not come back by itself when the notebook does."""
+    deployment moves on, and does not come back by itself when the notebook does, least of all when
+    it was undeployed meanwhile."""
     notebook.run("work.deploy('hung', isolated=True, hang_timeout=2.0)")
-    notebook.run("work.deploy('moved', hang_timeout=2.0)")
-    stored(server, "moved")
+    notebook.run("work.deploy('moved', hang_timeout=2.0)\nwork.deploy('gone', hang_timeout=2.0)")
+    stored(server, "moved", "gone")
     old = outputs(server, "hung")["pid"]
     home = outputs(server, "moved")["pid"]
     assert home == notebook.pid
@@ -199,12 +207,15 @@ def test_a_kernel_that_hangs_is_replaced(server: JupyterServer, notebook: Kernel
         wait_until(lambda: ended_process(old))
         moved = until(server, "moved", lambda found: found["served_by"] == "dedicated")
         assert outputs(server, "moved")["pid"] == moved["worker_pid"] != home
+        until(server, "gone", lambda found: found["served_by"] == "dedicated")
+        assert server.delete("warmcell/api/v1/deployments/gone").status == 200
     finally:
         os.kill(home, signal.SIGCONT)
     assert notebook.value("1 + 1") == 2
     assert outputs(server, "moved")["pid"] == moved["worker_pid"]
     notebook.run("work.deploy('moved', hang_timeout=2.0)")
     assert outputs(server, "moved")["pid"] == home
+    assert server.invoke("gone").status == 404, "what was undeployed came back with its kernel"
 
 
 def test_rest_and_end(server: JupyterServer, notebook: Kernel) -> None:
@@ -249,7 +260,8 @@ def test_a_rollback_to_what_is_not_warm_any_more(server: JupyterServer, notebook
     oldest = min(numbers)
     assert oldest not in warm
     path = "warmcell/api/v1/deployments/long/rollback"
-    assert server.post(path, {"to": 999}).status == 404
+    for number in (999, 10**12, 10**30):
+        assert server.post(path, {"to": number}).status == 404
     reply = server.post(path, {"to": oldest})
     assert reply.status == 200, reply.text
     assert reply.json()["snapshot"] == oldest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import signal
@@ -152,6 +153,8 @@ def test_a_server_that_ended_serves_again(server: JupyterServer, end: str) -> No
     for _ in range(2):
         getattr(server, end)()
         server.start()
+        about = server.get("warmcell/churn/about/this")  # as early as it can be asked for
+        assert (about.status, about.body) in before
         served_by(server, "churn", "dedicated")
         assert answers(server) == before
 
@@ -254,14 +257,19 @@ def test_idempotent_runs_are_sent_once_more(server: JupyterServer, gate: Gate) -
 
 
 def test_a_standby_serves_at_once(server: JupyterServer) -> None:
-    """It is ready before it is needed, serves what the kernel that died did, and is replaced; a
-    deploy of something else replaces it too, and an undeploy ends it."""
-    kernel = deploy(server, PID, "deployed = who.deploy('who', standby=True)")
+    """It is ready before it is needed, serves what the kernel that died did under the settings of
+    the last deploy, and is replaced; a deploy of something else replaces it too, and an undeploy
+    ends it."""
+    kernel = deploy(server, PID, "deployed = who.deploy('who', standby=True, auth='public')")
     wait_until(lambda: described(server, "who")["standby"] == "ready")
+    kernel.run("who.deploy('who', standby=True, timeout=77)")
+    assert described(server, "who")["standby"] == "ready"
     known = {k["id"] for k in server.get("api/kernels").json()} - {kernel.id}
     assert len(known) == 1
     kernel.kill()
     served_by(server, "who", "dedicated")
+    assert described(server, "who")["settings"]["timeout"] == 77
+    assert server.invoke("who", authenticated=False).status == 401
     spare = server.invoke("who").json()["outputs"]["output"]
     wait_until(lambda: described(server, "who")["standby"] == "ready")
     os.kill(spare, signal.SIGKILL)
@@ -312,17 +320,21 @@ def test_what_cannot_be_restored_says_why(server: JupyterServer, gate: Gate) -> 
 
 def test_a_kernel_that_dies_again_and_again(server: JupyterServer, gate: Gate) -> None:
     """Each attempt waits longer than the one before, and `reason` says so; who cannot wait so long
-    is told at once. Once it holds, it serves."""
+    is told at once. Once it holds, it serves. An undeploy ends the attempts, and who waits for one
+    of its own endpoints is told."""
     kernel = deploy(
         server,
         gates.CELLS,
         "import os\n"
+        "from warmcell.config import EndpointMethod, EndpointSpec\n"
+        "def about() -> str:\n    return 'it'\n"
+        "endpoint = EndpointSpec('/about', EndpointMethod.GET, about)\n"
         "def opened(path):\n"
         "    if not pathlib.Path(path).exists():\n        os._exit(1)\n"
         f"frail = held.with_options(on_init=opened, on_init_kwargs={{'path': '{gate.path}'}})",
     )
     gate.open()
-    kernel.run("frail.deploy('frail')")
+    kernel.run("frail.deploy('frail', custom_endpoints=[endpoint])")
     stored(server, "frail")
     gate.path.unlink()
     kernel.kill()
@@ -336,3 +348,13 @@ def test_a_kernel_that_dies_again_and_again(server: JupyterServer, gate: Gate) -
     gate.open()
     assert server.invoke("frail", gate.parameters(value=3)).json()["outputs"] == {"output": 3}
     assert described(server, "frail")["reason"] == ""
+    gate.path.unlink()
+    os.kill(described(server, "frail")["worker_pid"], signal.SIGKILL)
+    wait_until(lambda: "Attempt" in described(server, "frail")["reason"])
+    waiting = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    headers = {"Authorization": f"token {server.token}"}
+    waiting.request("GET", "/warmcell/frail/about", headers=headers)
+    assert server.delete("warmcell/api/v1/deployments/frail").status == 200
+    assert waiting.getresponse().status == 503
+    waiting.close()
+    wait_until(lambda: {k["id"] for k in server.get("api/kernels").json()} <= {kernel.id})

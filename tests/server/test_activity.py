@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import msgspec
 
 from tests.support import gates
 from tests.support.gates import Gate, wait_until
 from tests.support.jupyter import JupyterServer
+from warmcell import wire
+from warmcell_server.deployment import Deployment
+from warmcell_server.lifetimes import idle_seconds
+from warmcell_server.workers import Binding, Worker
 
 IDLE_SECONDS = 3
 CULLING = [
@@ -18,6 +26,22 @@ CULLING = [
     "--MappingKernelManager.cull_interval=1",
     "--MappingKernelManager.cull_connected=True",  # these tests hold a connection to each kernel
 ]
+
+
+def test_requests_to_own_endpoints_count_as_use() -> None:
+    """They are no runs, and are seen at what holds the snapshot."""
+    none = msgspec.Raw(b"{}")
+    body = wire.Deploy("name", "pipeline", "key", "digest", none, none)
+    hello = wire.Hello(wire.PROTOCOL, "kernel", 1, "3.13")
+    binding = Binding("key", 1, Worker(hello, cast(asyncio.Transport, None)), body)
+    binding.since -= 1000
+    deployment = Deployment("name", "pipeline", 1, "digest", none, none, 0, 0)
+    deployment.binding, deployment.warm = binding, [binding]
+    assert idle_seconds(deployment) >= 1000
+    binding.in_flight = 1
+    assert idle_seconds(deployment) == 0
+    binding.in_flight, binding.used_at = 0, time.monotonic()
+    assert idle_seconds(deployment) < 1000
 
 
 def test_culling_takes_what_nobody_calls(

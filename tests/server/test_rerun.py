@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -104,12 +105,13 @@ def test_on_which_snapshot(jupyter_server: JupyterServer, author: Kernel, other:
     made = again(jupyter_server, mine, snapshot=old)
     assert (made["snapshot"], made["outputs"]) == (old, {"output": 2.0})
     assert snapshot(jupyter_server) == other
-    for wrong, status in ((4711, 404), ("best", 422), (0, 422)):
+    for wrong, status in ((4711, 404), (10**12, 404), (10**30, 404), ("best", 422), (0, 422)):
         assert rerun(jupyter_server, mine, snapshot=wrong).status == status
 
 
 def test_a_snapshot_that_is_not_warm(jupyter_server: JupyterServer, author: Kernel) -> None:
-    """It is restored for the runs that want it, in one kernel that ends with the last of them."""
+    """It is restored for the runs that want it, in one kernel that ends with the last of them. Who
+    deploys another pipeline under the name meanwhile is not run instead."""
     author.run("factor = 11\ncold = scaling.deploy('cold')")
     mine = called(jupyter_server, "cold", x=1)
     old = snapshot(jupyter_server, "cold")
@@ -128,6 +130,13 @@ def test_a_snapshot_that_is_not_warm(jupyter_server: JupyterServer, author: Kern
     wait_until(lambda: {k["id"] for k in jupyter_server.get("api/kernels").json()} == before)
     described = jupyter_server.get("warmcell/api/v1/deployments/cold").json()
     assert old not in described["warm"]
+    with ThreadPoolExecutor(1) as callers:
+        late = callers.submit(rerun, jupyter_server, mine)
+        wait_until(lambda: {k["id"] for k in jupyter_server.get("api/kernels").json()} != before)
+        author.run("hidden.deploy('cold')")
+        answer = late.result()
+    assert answer.status == 409, answer.text
+    wait_until(lambda: {k["id"] for k in jupyter_server.get("api/kernels").json()} == before)
 
 
 def test_what_cannot_be_run_again_says_why(jupyter_server: JupyterServer, author: Kernel) -> None:

@@ -8,6 +8,8 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from tests.support.kernels import Kernel
 
 CELLS = """
 %load_ext warmcell
-import os
+import os, pathlib, time
 from warmcell import pipeline, step
 version = 1
 
@@ -29,6 +31,11 @@ def tag(customer: str, mood: str) -> dict:
         raise ValueError("version 2 knows no bad mood")
     if mood == "deadly" and version == 2:
         os._exit(1)
+    if mood.startswith("/"):
+        pathlib.Path(mood + ".entered").touch()
+        while not pathlib.Path(mood).exists():
+            time.sleep(0.005)
+        raise ValueError("at last")
     return {"version": version, "customer": customer}
 
 @pipeline
@@ -132,6 +139,22 @@ def test_customers_stay_with_their_snapshot(shop: Shop) -> None:
     assert len(before) == len(CUSTOMERS)
     assert shop.split(0.0)["snapshot"] == shop.one
     assert set(shop.where().values()) == {shop.one}
+
+
+def test_what_was_removed_stays_removed(shop: Shop, tmp_path: Path) -> None:
+    """Also where a call that ends afterwards breaks a bound of its split."""
+    shop.split(1.0, abort_if={"error_rate": 0.1, "min_runs": 1})
+    gate = tmp_path / "gate"
+    body = {"customer": "c", "mood": str(gate)}
+    with ThreadPoolExecutor(1) as callers:
+        call = callers.submit(shop.server.invoke, shop.name, body)
+        wait_until(Path(f"{gate}.entered").exists)
+        assert shop.server.delete(f"warmcell/api/v1/deployments/{shop.name}").status == 200
+        gate.touch()
+        assert call.result().status == 500
+    query = f"SELECT state FROM deployments WHERE name = '{shop.name}'"
+    answer = shop.server.post("warmcell/api/v1/sql", {"query": query})
+    assert answer.json()["rows"] == [["removed"]], answer.text
 
 
 def test_promotion_and_abort_drop_no_call(shop: Shop) -> None:

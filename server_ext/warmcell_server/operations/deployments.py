@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from warmcell import wire
-from warmcell.errors import Conflict
+from warmcell.errors import Conflict, NotFound
 from warmcell.ids import now
 from warmcell.records import DeploymentEntry
 from warmcell_server.asked import asked_by
@@ -19,6 +19,7 @@ from warmcell_server.invocation import Invocation
 from warmcell_server.operation import Call, Result, Routes, decode
 from warmcell_server.operations.keys import revoke_all
 from warmcell_server.payload import Payload
+from warmcell_server.releases import MOST_NUMBER
 
 if TYPE_CHECKING:
     from warmcell_server.deployment import Deployment
@@ -128,6 +129,10 @@ async def _rollback(host: Host, call: Call) -> Result:
 async def _roll(host: Host, deployment: Deployment, to: int | None) -> None:
     """Serve an earlier snapshot: at once if it is warm, else from a kernel of its own that is
     started for it. Until then what was served is."""
+    if not host.deployments.holds_name(deployment):
+        raise Conflict(f"Deployment '{deployment.name}' was removed meanwhile.")
+    if to is not None and to > MOST_NUMBER:
+        raise NotFound(f"Pipeline '{deployment.pipeline}' has no snapshot {to}.")
     binding = host.deployments.earlier(deployment, to)
     if binding is not None:
         host.deployments.roll(deployment, binding)
@@ -140,7 +145,7 @@ async def _roll(host: Host, deployment: Deployment, to: int | None) -> None:
         )
     await asyncio.wrap_future(host.store.get_snapshot(deployment.pipeline, number))  # or NotFound
     async with host.restoring.holding.hold(deployment, number) as binding:
-        if host.deployments.find(deployment.name) is not deployment:
+        if not host.deployments.holds_name(deployment):
             raise Conflict(f"Deployment '{deployment.name}' was removed meanwhile.")
         host.deployments.attach(deployment, binding)
         host.deployments.roll(deployment, binding)
