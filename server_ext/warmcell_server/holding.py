@@ -94,11 +94,12 @@ class Holding:
         return row
 
     @asynccontextmanager
-    async def hold(
-        self, deployment: Deployment, number: int, settings: Mapping[str, Any] | None = None
-    ) -> AsyncIterator[Binding]:
+    async def hold(self, deployment: Deployment, number: int) -> AsyncIterator[Binding]:
         """Hold snapshot ``number`` of the deployment's pipeline in a kernel of its own. That ends
         with this, unless the binding belongs to a deployment by then.
+
+        The settings are those of the deployment as it is: an older snapshot does not bring back who
+        may call it. Its front end is its own.
 
         Raises:
             SnapshotError: it cannot be restored, and why.
@@ -111,9 +112,11 @@ class Holding:
                 f"Snapshot {number} of '{deployment.pipeline}' cannot be made warm. {row}.",
                 hint="Deploy it again from its notebook.",
             )
-        if settings is None:
-            same = number == deployment.snapshot
-            settings = deployment.settings if same else row.get("settings") or {}
+        settings = dict(deployment.settings)
+        if number != deployment.snapshot:
+            settings.pop("site", None)
+            if site := (row.get("settings") or {}).get("site"):
+                settings["site"] = site
         held = Held(deployment.name, deployment.pipeline, number, settings, deployment.notebook)
         async with self.held(held, row["environment"]) as binding:
             yield binding
