@@ -92,7 +92,8 @@ def test(arguments: Sequence[str]) -> None:
         with_libraries = ["--with-deps"] if sys.platform == "linux" and os.geteuid() == 0 else []
         uv("run", "playwright", "install", "--only-shell", *with_libraries, "chromium", check=False)
     # Most of a test is waiting for kernels and servers: two at a time take little more than half.
-    at_once = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
+    workers = str(min(4, os.cpu_count() or 1))
+    at_once = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     uv("run", "pytest", *(arguments or at_once))
 
 
