@@ -70,6 +70,8 @@ class StepRecord(msgspec.Struct, array_like=True):
     upstream: tuple[str, ...] = ()
     inputs: dict[str, str] = {}
     error: ErrorInfo | None = None
+    cached: str | None = None  # the run whose results were taken again
+    uncached: str | None = None  # why they were not, where they might have been
 
 
 class ArtifactRecord(msgspec.Struct, array_like=True):
@@ -83,6 +85,66 @@ class ArtifactRecord(msgspec.Struct, array_like=True):
     digest: str | None = None
     preview: str | None = None
     value: msgspec.Raw | None = None
+    version: str | None = None  # id of the artifact version, where one is kept
+
+
+class VersionRecord(msgspec.Struct, omit_defaults=True):
+    """One artifact version: a stored value. ``id`` is a UUIDv7 of whoever made it; the store
+    numbers it. ``value`` is its JSON where that is small, else ``files`` are in the folder of
+    blobs. A later record of the same ``id`` replaces what it says."""
+
+    id: str
+    artifact: str
+    kind: str
+    type: str
+    status: str  # pending | stored | lost | refused: reason
+    created_at: int
+    version: str | None = None
+    run_id: str | None = None
+    step: str | None = None
+    name: str | None = None
+    pipeline: str | None = None
+    role: str | None = None
+    size: int | None = None
+    digest: str | None = None
+    value: msgspec.Raw | None = None
+    files: list[FileRecord] = []
+    facts: dict[str, object] = {}
+    about: dict[str, object] = {}
+    tags: list[str] = []
+    user: str | None = None
+
+
+class FileRecord(msgspec.Struct):
+    """One file of an artifact version: its name in it, the blob that has it, its bytes."""
+
+    name: str
+    blob: str
+    size: int
+
+
+class UseRecord(msgspec.Struct, omit_defaults=True):
+    """A run takes the artifact version ``version`` (an id) as ``input`` of a step, or of itself."""
+
+    run_id: str
+    input: str
+    version: str
+    time: int
+    step: str | None = None
+
+
+class MetadataRecord(msgspec.Struct, omit_defaults=True):
+    """Something that was logged about ``kind`` "run", "step" (``subject``: run id, slash, name),
+    "artifact_version" or "model_version"."""
+
+    kind: str
+    subject: str
+    key: str
+    value: msgspec.Raw
+    type: str
+    time: int
+    run_id: str | None = None
+    step: str | None = None
 
 
 class LogRecord(msgspec.Struct, array_like=True):
@@ -102,6 +164,9 @@ class RunDetail(msgspec.Struct, omit_defaults=True):
     steps: list[StepRecord] = []
     artifacts: list[ArtifactRecord] = []
     logs: list[LogRecord] = []
+    versions: list[VersionRecord] = []
+    uses: list[UseRecord] = []
+    metadata: list[MetadataRecord] = []
 
 
 class SnapshotRecord(msgspec.Struct, omit_defaults=True):

@@ -17,6 +17,7 @@ from warmcell.ids import now
 
 from .database import Database
 from .files import Layout
+from .record.versions import put_versions
 from .rows import RUN_COLUMNS, Batch, Row, merge_runs
 from .spool import SpoolFile, files
 from .tables import put_deployment, put_snapshot
@@ -136,6 +137,12 @@ class Ingestor:
         self._forget("data.artifacts", ("step", "name"), batch.artifacts, fresh)
         _append(connection, "data.artifacts", batch.artifacts.values())
         _append(connection, "data.logs", batch.logs)
+        if batch.versions:
+            put_versions(connection, batch.versions.values(), host_id)
+        _append(connection, "data.uses", batch.uses)
+        if batch.metadata:
+            with connection.appender("data.metadata", action="upsert") as appender:
+                appender.append_rows(list(batch.metadata.values()))
         _append(connection, "data.audit", batch.audit)
         if batch.deliveries:
             with connection.appender("data.deliveries", action="upsert") as appender:

@@ -6,12 +6,13 @@ went away.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 __all__ = [
     "AddSnapshot",
+    "Change",
     "Claim",
     "Flush",
     "GetRun",
@@ -23,6 +24,7 @@ __all__ = [
     "Operation",
     "Prune",
     "Query",
+    "Read",
     "TakeDeliveries",
     "Usage",
 ]
@@ -93,6 +95,20 @@ class Claim(msgspec.Struct, tag="claim"):
     overtake: bool = False
 
 
+class Read(msgspec.Struct, tag="read"):
+    """A question about the record: ``name`` is one of :data:`.record.READS`."""
+
+    name: str
+    request: dict[str, Any]
+
+
+class Change(msgspec.Struct, tag="change"):
+    """A change of the record: ``name`` is one of :data:`.record.CHANGES`."""
+
+    name: str
+    request: dict[str, Any]
+
+
 class Flush(msgspec.Struct, tag="flush"):
     """Commit everything that is spooled by now."""
 
@@ -134,6 +150,8 @@ Operation: TypeAlias = (
     | ListDeployments
     | AddSnapshot
     | Claim
+    | Read
+    | Change
     | Flush
     | Prune
     | IdempotencyKeys

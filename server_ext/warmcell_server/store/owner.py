@@ -25,6 +25,7 @@ from .reads import (
     list_runs,
     list_snapshots,
 )
+from .record import CHANGES, READS
 from .retention import prune, usage
 from .spooled import SpooledDeployment, SpooledSnapshot
 from .sql import run_query
@@ -117,6 +118,10 @@ class Owner:
                 return self._writer.submit(lambda con: prune(con, self._layout, days, size))
             case op.TakeDeliveries():
                 return self._writer.submit(lambda con: take_deliveries(con, operation, self.alive))
+            case op.Read(what, request):
+                return self._read(lambda cursor: READS[what](cursor, request))
+            case op.Change(what, request):
+                return self._writer.submit(lambda con: CHANGES[what](con, request))
             case op.Flush():
                 return self._writer.ingest()
 

@@ -16,9 +16,11 @@ from warmcell.records import (
     DetailEntry,
     ErrorInfo,
     LogRecord,
+    MetadataRecord,
     RunRecord,
     SnapshotRecord,
     StepRecord,
+    VersionRecord,
 )
 
 from .spooled import (
@@ -77,6 +79,9 @@ class Batch:
     steps: dict[tuple[str, int], Row] = field(default_factory=dict)
     artifacts: dict[tuple[str, str, str], Row] = field(default_factory=dict)
     logs: list[Row] = field(default_factory=list)
+    versions: dict[str, VersionRecord] = field(default_factory=dict)
+    uses: list[Row] = field(default_factory=list)
+    metadata: dict[tuple[str, str, str], Row] = field(default_factory=dict)
     snapshots: list[SnapshotRecord] = field(default_factory=list)
     deployments: list[DeploymentRecord] = field(default_factory=list)
     deliveries: dict[str, Row] = field(default_factory=dict)
@@ -117,6 +122,12 @@ class Batch:
             self.artifacts[key] = _artifact_row(run_id, artifact)
         for log in detail.logs:
             self.logs.append(_log_row(run_id, log))
+        for version in detail.versions:
+            self.versions[version.id] = version
+        for use in detail.uses:
+            self.uses.append([use.run_id, use.step, use.input, use.version, use.time])
+        for one in detail.metadata:
+            self.metadata[one.kind, one.subject, one.key] = _metadata_row(one)
 
 
 def merge_runs(earlier: Row, later: Row) -> Row:
@@ -169,13 +180,20 @@ def _step_row(run_id: str, step: StepRecord) -> Row:
         run_id, step.index, step.step, step.status, step.started_at, step.finished_at,
         step.attempts, _encoder.encode(step.upstream).decode() if step.upstream else "[]",
         _encoder.encode(step.inputs).decode() if step.inputs else "{}", _error(step.error),
+        step.cached, step.uncached,
     ]  # fmt: skip
 
 
 def _artifact_row(run_id: str, artifact: ArtifactRecord) -> Row:
     return [
         run_id, artifact.step, artifact.name, artifact.kind, artifact.type, artifact.size,
-        artifact.digest, artifact.preview, _json(artifact.value),
+        artifact.digest, artifact.preview, _json(artifact.value), artifact.version,
+    ]  # fmt: skip
+
+
+def _metadata_row(one: MetadataRecord) -> Row:
+    return [
+        one.kind, one.subject, one.key, _json(one.value), one.type, one.time, one.run_id, one.step,
     ]  # fmt: skip
 
 

@@ -17,9 +17,12 @@ from warmcell.records import (
     DeploymentRecord,
     DetailEntry,
     LogRecord,
+    MetadataRecord,
     RunRecord,
     SnapshotRecord,
     StepRecord,
+    UseRecord,
+    VersionRecord,
 )
 
 __all__ = [
@@ -30,6 +33,7 @@ __all__ = [
     "SpooledRunEntry",
     "SpooledSnapshot",
     "SpooledSnapshotEntry",
+    "SpooledVersion",
 ]
 
 NOTHING = msgspec.Raw()
@@ -44,10 +48,17 @@ class SpooledArtifact(ArtifactRecord):
     value: msgspec.Raw = NOTHING
 
 
+class SpooledVersion(VersionRecord):
+    value: msgspec.Raw = NOTHING
+
+
 class SpooledDetail(msgspec.Struct):
     steps: list[StepRecord] = []
     artifacts: list[SpooledArtifact] = []
     logs: list[LogRecord] = []
+    versions: list[SpooledVersion] = []
+    uses: list[UseRecord] = []
+    metadata: list[MetadataRecord] = []
 
 
 class SpooledSnapshot(SnapshotRecord):
