@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from warmcell.options import Retry
     from warmcell.pipelines import Pipeline, pipeline
+    from warmcell.secrets import get_secret
     from warmcell.steps import Step, step, unmapped
 
 __version__ = "0.1.0"
@@ -39,6 +40,7 @@ __all__ = [
     "Step",
     "endpoint",
     "get_pipeline_context",
+    "get_secret",
     "get_step_context",
     "log_metadata",
     "pipeline",
@@ -58,6 +60,7 @@ _HOMES = {
     "Step": "steps",
     "endpoint": "around.endpoints.definition",
     "get_pipeline_context": "context",
+    "get_secret": "secrets",
     "get_step_context": "context",
     "log_metadata": "context",
     "pipeline": "pipelines",

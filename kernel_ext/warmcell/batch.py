@@ -66,7 +66,6 @@ def run(
     token = CancelToken()
     record = RunRecord(
         new_id(), pipeline.name, "running", now(), trigger, run_name,
-        parameters=_recorded(arguments),
     )  # fmt: skip
     record.started_at = record.created_at
     live = _live(pipeline.name, plan.graph)
@@ -75,6 +74,7 @@ def run(
         pipeline, arguments, run_id=record.run_id, token=token, run_name=run_name,
         echo=scope is None or scope.run.echo, listener=live.update if live is not None else None,
     )  # fmt: skip
+    record.parameters = _recorded(arguments, execution)
     try:
         outcome, ended = _tracked(execution, record, recorder, live)
     except BaseException:
@@ -106,7 +106,7 @@ def _tracked(
     record.started_at, record.finished_at = outcome.started_at, outcome.finished_at
     record.status = outcome.status
     if outcome.status == "succeeded":
-        record.outputs = _recorded(outcome.outputs)
+        record.outputs = _recorded(outcome.outputs, execution)
     ended = Run.from_outcome(record, outcome)
     if live is not None:
         live.done(ended)
@@ -115,10 +115,11 @@ def _tracked(
     return outcome, ended
 
 
-def _recorded(values: Mapping[str, Any]) -> msgspec.Raw:
+def _recorded(values: Mapping[str, Any], execution: Execution) -> msgspec.Raw:
     from warmcell.artifacts import recorded
 
-    return msgspec.Raw(recorded(values))
+    data, redaction = recorded(values), execution.redaction
+    return msgspec.Raw(redaction.json(data) if redaction.active else data)
 
 
 def _safely(call: Any, *arguments: Any) -> None:

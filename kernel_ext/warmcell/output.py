@@ -22,6 +22,7 @@ from typing import Any, TextIO
 
 from warmcell import figures
 from warmcell.context import Scope, current
+from warmcell.redaction import hide
 
 __all__ = ["flush", "install", "installed", "uninstall"]
 
@@ -39,7 +40,8 @@ class Proxy:
         """Write ``text`` to the run that this code belongs to, and to where it is shown."""
         scope = current.get()
         if scope is None:
-            return self._original.write(text)
+            self._original.write(hide(text))
+            return len(text)
         keep(scope, self._stream, text)
         if scope.run.echo:
             self._echo(scope, text)
@@ -52,7 +54,7 @@ class Proxy:
         held = pending.pop(key, "") + text
         if now or held.endswith("\n") or len(held) > PIECE:
             if held:
-                self._original.write(held)
+                self._original.write(scope.run.redaction.text(held))
         else:
             pending[key] = held
             scope.pending = pending
@@ -103,7 +105,7 @@ def flush(scope: Scope) -> None:
                 scope.run.log(stream, text, scope.step_name)
         elif text and (state := _installed) is not None:
             proxy = state.stdout if stream.startswith("stdout") else state.stderr
-            proxy._original.write(text)
+            proxy._original.write(scope.run.redaction.text(text))
 
 
 class _Installed:

@@ -27,6 +27,7 @@ from warmcell.records import ErrorInfo
 
 if TYPE_CHECKING:
     from warmcell.around.parts import Around
+    from warmcell.artifacts.policy import ArtifactPolicy
     from warmcell.drafting import Recipe
     from warmcell.pipelines import Pipeline
     from warmcell.runner import CancelToken
@@ -190,6 +191,8 @@ class Serving:
             snapshot=binding.snapshot,
             keep=message.record,
             traceparent=message.traceparent,
+            redact=message.redact,
+            policy=_policy(message) if message.artifacts else None,
         )
         self._stop_early(run.run_id, run.token)
         if send is not None and (message.stream or (self._early and run.run_id in self._early)):
@@ -206,9 +209,11 @@ class Serving:
             if run.feed is not None:
                 run.feed.close()
         status, error, given = outcome.status, outcome.error, None
+        if run.redaction.active:
+            received.used = run.redaction.json(received.used)
         if status == "succeeded":
             try:
-                given = give(outcome.outputs, message, self.blobs)
+                given = give(outcome.outputs, message, self.blobs, run.redaction)
                 if given.artifacts:
                     outcome.detail.artifacts.extend(given.artifacts)
                 if given.refusal is not None:
@@ -218,6 +223,7 @@ class Serving:
             except OutputError as failure:
                 status = "failed"
                 error = ErrorInfo("OutputError", failure.message, failure.step, hint=failure.hint)
+                error = run.redaction.error(error)
         return wire.Answer(
             message.call,
             status,
@@ -353,6 +359,12 @@ def _refused(message: wire.Invoke, refusal: WarmcellError) -> wire.Answer:
     errors = refusal.errors if isinstance(refusal, ParameterError) else []
     info = ErrorInfo(type(refusal).__name__, refusal.message, hint=refusal.hint)
     return wire.Answer(message.call, "invalid", error=info, errors=errors)
+
+
+def _policy(message: wire.Invoke) -> ArtifactPolicy | None:
+    from warmcell.artifacts.policy import policy_of
+
+    return policy_of(message.artifacts)
 
 
 def _feed(run: Execution, send: Send) -> None:

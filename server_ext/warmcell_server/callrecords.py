@@ -107,13 +107,14 @@ class CallRecords:
 
     def _record(self, call: Waiting, status: Status) -> RunRecord:
         """What is stored of a call. Raw parameters are not where the signature has a secret (that
-        which is served, or the one that the call began with), nor where nothing is to be recorded:
-        only the worker's dump of them has secrets masked."""
+        which is served, or the one that the call began with) or names are to be redacted, nor where
+        nothing is to be recorded: only the worker's dump of them has secrets masked."""
         deployment, wanted, pending = call.deployment, call.wanted, call.pending
         hidden = (
             deployment.has_secrets
             or (pending is not None and pending.binding.has_secrets)
             or deployment.limits.record == "none"
+            or deployment.limits.redact
             or wanted.content_type is not None
             or len(call.parameters) > LARGE
         )

@@ -147,6 +147,10 @@ def invoke_message(pending: Pending) -> wire.Invoke:
     if limits.record != "all" and not wanted.kept:
         message.fleeting = True
     message.traceparent = wanted.traceparent
+    if limits.redact:
+        message.redact = limits.redact
+    if limits.artifacts:
+        message.artifacts = limits.artifacts
     if wanted is not PLAIN:
         message.stream = wanted.stream or wanted.detached
         message.content_type, message.query = wanted.content_type, wanted.query

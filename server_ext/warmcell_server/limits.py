@@ -20,7 +20,9 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     Deployments with the same ``pool`` together execute at most ``pool_size`` calls at once; where
     they name different sizes the smallest counts. ``record`` is "all", "errors", "none" or the
     fraction of the successful runs to keep; failures are kept with a fraction too. Asynchronous
-    runs are always kept: their outputs are fetched from there.
+    runs are always kept: their outputs are fetched from there. ``artifacts`` are rules by name of
+    output (:mod:`warmcell.artifacts.policy`), ``redact`` patterns of names whose values are masked;
+    workers follow both.
     """
 
     concurrency: int = 32
@@ -31,6 +33,8 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     pool: str | None = None
     pool_size: int = 1
     record: str | float = "all"
+    artifacts: dict[str, str | float] | None = None
+    redact: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.max_queue < 0 or not self.timeout > 0:

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from warmcell.errors import StoreError
-from warmcell_server.secretfile import SecretFile
+from warmcell.secretfile import SecretFile
 
 COUNT = """
 import sys
 from pathlib import Path
-from warmcell_server.secretfile import SecretFile
+from warmcell.secretfile import SecretFile
 
 def more(value):
     value[sys.argv[2]] = value.get(sys.argv[2], 0) + 1

@@ -23,7 +23,7 @@ from tests.support.receiver import Posted, Receiver, receiver
 from warmcell.errors import ParameterError
 from warmcell.ids import new_id, now, rfc3339
 from warmcell.records import DeliveryEntry, RunEntry, RunRecord, Status
-from warmcell_server.secretfile import SecretFile
+from warmcell.secretfile import SecretFile
 from warmcell_server.store import Store
 from warmcell_server.webhooks.deliveries import (
     AT_ONCE_PER_RECEIVER,

@@ -14,6 +14,7 @@ from warmcell import blobs, wire
 from warmcell.bodies import media, writers
 from warmcell.errors import NotAcceptable, OutputError, ParameterError, StoreError
 from warmcell.records import ArtifactRecord
+from warmcell.redaction import NONE, Redaction
 from warmcell.schemas import encode_outputs
 from warmcell.schemas.jsonform import qualified
 
@@ -69,27 +70,35 @@ def check_accept(outputs: tuple[OutputSpec, ...], message: wire.Invoke) -> None:
         raise _refused(chosen, message.accept, offers)
 
 
-def give(outputs: Mapping[str, Any], message: wire.Invoke, folder: Path | None) -> Given:
+def give(
+    outputs: Mapping[str, Any],
+    message: wire.Invoke,
+    folder: Path | None,
+    redaction: Redaction = NONE,
+) -> Given:
     """Encode the outputs of a run.
 
     ``folder`` is where files of it are kept; without one, or for a run that the history may not
-    have, they go into the JSON as base64.
+    have, they go into the JSON as base64. The caller gets all, the history what ``redaction``
+    leaves of it: of what that covers, there is no file either.
 
     Raises :class:`OutputError` for an output without a JSON form, or where a file cannot be kept.
     """
-    giving = _Giving(message, None if message.fleeting or not message.record else folder)
+    kept = None if message.fleeting or not message.record else folder
+    giving = _Giving(message, kept, redaction)
     if message.accept is None and PLAIN.issuperset(map(type, outputs.values())):
         encoded = encode_outputs(outputs)
         if len(encoded) <= RECORDED:
-            return Given(encoded)
+            return giving.masked(Given(encoded))
         return giving.recorded(Given(encoded), outputs)
     return giving.give(outputs)
 
 
 class _Giving:
-    def __init__(self, message: wire.Invoke, folder: Path | None) -> None:
+    def __init__(self, message: wire.Invoke, folder: Path | None, redaction: Redaction) -> None:
         self._message = message
         self._folder = folder
+        self._redaction = redaction
         self._artifacts: list[ArtifactRecord] = []
 
     def give(self, outputs: Mapping[str, Any]) -> Given:
@@ -113,10 +122,12 @@ class _Giving:
         """Keep large JSON as files, so that a row of the history stays small: DuckDB holds
         thousands of rows at once in its memory."""
         if self._folder is None or len(given.outputs) <= RECORDED:
-            return given
+            return self.masked(given)
         kept: dict[str, Any] = {}
         for name, value in shown.items():
             data = msgspec.Raw(msgspec.json.decode(encode_outputs({name: value}), type=_RAWS)[name])
+            if self._redaction.active:
+                data = msgspec.Raw(self._redaction.json(bytes(data), name))
             kept[name] = data
             if memoryview(data).nbytes > RECORDED // 2:
                 try:
@@ -129,6 +140,14 @@ class _Giving:
                 kept[name] = {"content_type": media.JSON, "size": size, "href": href}
         given.artifacts = self._artifacts
         given.recorded = msgspec.json.encode(kept)
+        return given
+
+    def masked(self, given: Given) -> Given:
+        """Let the history have what the redaction leaves of the JSON."""
+        if self._redaction.active and self._message.record:
+            found = self._redaction.json(given.outputs)
+            if found is not given.outputs:
+                given.recorded = found
         return given
 
     def _written(self, name: str, value: Any) -> tuple[bytes | None, str | None]:
@@ -161,9 +180,11 @@ class _Giving:
         natural = writers.natural(value)
         if natural is None:
             return value
+        covered = self._redaction.covers(name, value)
+        folder = None if covered else self._folder
         always = natural == media.PNG and not isinstance(value, bytes | bytearray | memoryview)
         large = writers.weight(value) > LARGE
-        if not always and (not large or self._folder is None):
+        if not always and (not large or folder is None):
             if large and body is not None:  # neither the caller nor the history gets the JSON
                 return {"content_type": kind, "size": len(body)}
             if isinstance(value, bytes | bytearray | memoryview) and self._message.record:
@@ -177,10 +198,10 @@ class _Giving:
                     return value
                 raise OutputError(f"Output '{name}' cannot be drawn: {error}.") from error
         found: dict[str, Any] = {"content_type": kind, "size": len(body)}
-        if self._folder is None:
+        if folder is None:
             return {**found, "data": base64.b64encode(body).decode()}
         try:
-            digest = blobs.keep(body, self._folder)
+            digest = blobs.keep(body, folder)
         except StoreError as error:
             raise OutputError(f"Output '{name}' cannot be kept: {error.message}") from error
         self._record(name, value, kind, len(body), digest)

@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         _keys(menu.menu("keys", "API keys of a deployment"))
     _runs(top.menu("runs", "the history of runs"))
     _snapshots(top.menu("snapshots", "what was deployed, by whom, and as a notebook again"))
+    _secrets(top.menu("secrets", "named secrets of this user, for get_secret() in steps"))
     _trust(top)
     _servers(top)
     return parser
@@ -218,6 +219,14 @@ def _keys(menu: _Menu) -> None:
     _named(menu.add("list", "keys", "listing", "keys of a deployment"))
     revoke = _named(menu.add("revoke", "keys", "revoke", "make a key useless, at once"))
     revoke.add_argument("key_name", metavar="KEY", help="name of the key")
+
+
+def _secrets(menu: _Menu) -> None:
+    put = menu.add("set", "secrets", "put", "keep a secret; its value is asked for, or piped in")
+    menu.add("list", "secrets", "listing", "names of the secrets, never values")
+    delete = menu.add("delete", "secrets", "delete", "forget a secret")
+    for made in (put, delete):
+        made.add_argument("name", metavar="NAME", help="name of the secret")
 
 
 def _runs(menu: _Menu) -> None:

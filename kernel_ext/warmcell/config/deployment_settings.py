@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, Field, InstanceOf
 from warmcell.around.endpoints.definition import Endpoint as EndpointSpec
 from warmcell.around.endpoints.definition import EndpointMethod
 from warmcell.around.middleware import Middleware as MiddlewareSpec
+from warmcell.artifacts.policy import rules_of
 from warmcell.config.defaults import (
     DeploymentDefaultEndpoints,
     DeploymentDefaultMiddleware,
@@ -32,6 +33,7 @@ from warmcell.config.strict import Strict
 from warmcell.config.zenml import ELSEWHERE, GROUPS
 from warmcell.errors import UsageError
 from warmcell.options import close_match
+from warmcell.redaction import patterns_of
 
 __all__ = [
     "CORSConfig",
@@ -60,6 +62,14 @@ def _record(value: Any) -> Any:
     if value in ("all", "errors", "none") or fraction or value is None:
         return value
     raise ValueError('"all", "errors", "none" or a fraction from 0 to 1 is expected')
+
+
+def _artifacts(value: Any) -> Any:
+    return None if value is None else rules_of(value)
+
+
+def _redact(value: Any) -> Any:
+    return None if value is None else list(patterns_of(value))
 
 
 def _kept(value: Any) -> Any:
@@ -141,7 +151,10 @@ class DeploymentSettings(Strict):
 
     Calls: ``concurrency`` runs at once and ``max_queue`` waiting; ``timeout``, ``queue_timeout``
     and ``run_timeout`` in seconds; ``pool`` is a name shared by deployments that together run at
-    most ``pool_size`` at once; ``record`` is "all", "errors", "none" or a fraction.
+    most ``pool_size`` at once; ``record`` is "all", "errors", "none" or a fraction. ``artifacts``
+    says in the same words which outputs of steps are kept as artifacts, for all or by name:
+    ``{"model": "all", "*": "errors"}``, or the names of those to keep. ``redact`` are patterns of
+    names, such as ``["*password*"]``, whose values are masked before anything is stored.
     ``cancel_on_disconnect`` ends a run whose caller went away. ``idempotent`` says that a run may
     be executed once more when its kernel goes away.
 
@@ -173,6 +186,8 @@ class DeploymentSettings(Strict):
     pool: Annotated[str, Field(strict=True, min_length=1)] | None = None
     pool_size: Whole | None = None
     record: Annotated[str | float | None, BeforeValidator(_record)] = None
+    artifacts: Annotated[dict[str, str | float] | None, BeforeValidator(_artifacts)] = None
+    redact: Annotated[list[str] | None, BeforeValidator(_redact)] = None
     cancel_on_disconnect: Switch | None = None
     idempotent: Switch | None = None
     standby: Switch | None = None

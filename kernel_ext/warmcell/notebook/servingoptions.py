@@ -47,6 +47,7 @@ _VALUES: dict[str, tuple[Callable[[str], Any], str, str]] = {
     "keep_alive": (_kept, "S", "seconds a kernel is kept after its last call, or True: always"),
     "expires_in": (float, "S", "seconds until the deployment ends"),
     "record": (_fraction, "WHAT", "all, errors, none or a fraction"),
+    "artifacts": (_fraction, "WHAT", "outputs kept: all, errors, none or a fraction"),
     "auth": (_text, "WHO", "jupyter or public"),
     "app_title": (_text, "TEXT", "title of its documentation"),
     "app_description": (_text, "TEXT", "description in its documentation"),
@@ -90,6 +91,9 @@ def serving_options(magic: Callable[..., Any]) -> Callable[..., Any]:
     options.append(
         argument("--cors", nargs="+", metavar="ORIGIN", help="origins whose pages may call it")
     )
+    options.append(
+        argument("--redact", nargs="+", metavar="NAME", help="values to mask, by patterns of names")
+    )
     options += [argument(_flag(n), action="store_true", help=t) for n, t in _SWITCHES.items()]
     options += [argument(_flag(n), nargs="+", metavar="NAME", help=t) for n, t in _NAMES.items()]
     options += [argument(_flag(n), metavar="FUNCTION", help=t) for n, t in _HOOKS.items()]
@@ -108,6 +112,8 @@ def settings_given(given: Namespace, namespace: Mapping[str, Any]) -> dict[str, 
             own[name] = value
     if given.cors:
         own["cors"] = {"allow_origins": [_text(origin) for origin in given.cors]}
+    if given.redact:
+        own["redact"] = [_text(name) for name in given.redact]
     for name in _NAMES:
         if names := getattr(given, name):
             own[name] = [look_up(namespace, word, _flag(name)) for word in names]

@@ -150,7 +150,8 @@ def _outcome(
     info = None
     if status == "failed" or isinstance(error, RunTimedOut):
         if error is not None:
-            info = error_info(error, run.failed_step if error is run.failure else None)
+            step = run.failed_step if error is run.failure else None
+            info = run.redaction.error(error_info(error, step))
     elif status == "timed_out":
         info = ErrorInfo("RunTimedOut", "The run passed its deadline.", run.at)
     else:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from warmcell.errors import DefinitionError, RunTimedOut, StepCancelled
 from warmcell.ids import now
 from warmcell.records import ArtifactRecord, ErrorInfo, LogRecord, RunDetail, StepRecord, StepStatus
+from warmcell.redaction import NONE, Redaction
 from warmcell.runner.cancellation import CancelToken
 from warmcell.runner.errorinfo import error_info
 from warmcell.utf8 import storable
 
 if TYPE_CHECKING:
+    from warmcell.artifacts.policy import ArtifactPolicy
     from warmcell.graph import Node
     from warmcell.options import Retry
     from warmcell.pipelines import Pipeline
@@ -69,6 +71,8 @@ class Execution:
         "listener",
         "logs",
         "pipeline",
+        "policy",
+        "redaction",
         "retry",
         "run_id",
         "run_name",
@@ -97,8 +101,12 @@ class Execution:
         echo: bool = False,
         listener: Listener | None = None,
         traceparent: str | None = None,
+        redact: tuple[str, ...] | None = None,
+        policy: ArtifactPolicy | None = None,
     ) -> None:
         self.pipeline = pipeline
+        self.policy = policy  # of a served call; without one nothing is kept of it
+        self.redaction = _redaction(pipeline, redact).of(arguments)
         self.arguments = arguments
         self.run_id = run_id
         self.run_name = run_name
@@ -158,7 +166,7 @@ class Execution:
         else:
             if isinstance(error, RunTimedOut) and error.step == node.name:
                 status = "timed_out"
-            info = error_info(error, node.name)
+            info = self.redaction.error(error_info(error, node.name))
             if self.failure is None:
                 self.failure, self.failed_step = error, node.name
         if self.tracing is not None:
@@ -190,13 +198,17 @@ class Execution:
         outputs = node.step.outputs
         try:
             if len(outputs) == 1:
-                self.artifacts.append(_describe()(node.name, outputs[0].name, value))
+                self._artifact(_describe()(node.name, outputs[0].name, value))
             elif outputs:
                 for output, part in zip(outputs, value, strict=True):
-                    self.artifacts.append(_describe()(node.name, output.name, part))
+                    self._artifact(_describe()(node.name, output.name, part))
         except Exception as error:
             # A value whose own code fails while it is looked at must not fail its run.
             self.log("log", f"An output of `{node.name}` cannot be described: {error!r}\n")
+
+    def _artifact(self, record: ArtifactRecord) -> None:
+        redaction = self.redaction
+        self.artifacts.append(redaction.artifact(record) if redaction.active else record)
 
     def log(
         self, stream: str, text: str, step: str | None = None, level: str | None = None
@@ -208,7 +220,8 @@ class Execution:
         self._logged += len(text)
         if self._logged > LOG_LIMIT:
             text = text[:1000] + f"\n[more than {LOG_LIMIT} characters: the rest was dropped]\n"
-        self.logs.append(LogRecord(now(), stream, storable(text), step, level))
+        text = storable(self.redaction.text(text))
+        self.logs.append(LogRecord(now(), stream, text, step, level))
         if feed is not None:
             feed.news()
 
@@ -221,7 +234,8 @@ class Execution:
         data = feed.encode(value) if feed is not None else None
         self.yields.append(Yielded(now(), node.name, attempt, number, value, data))
         if self.listener is not None:
-            text, flows = _text(node.name, value), isinstance(value, str)
+            text = self.redaction.text(_text(node.name, value))
+            flows = isinstance(value, str)
             self.event("output", step=node.name, index=number, text=text, flows=flows)
         return feed.pressed() if feed is not None else None
 
@@ -230,7 +244,7 @@ class Execution:
         for name, value in metadata.items():
             record = _describe()(step, str(name), value)
             record.kind = "metadata"
-            self.artifacts.append(record)
+            self._artifact(record)
 
     def progress(self, step: str, done: float, total: float | None, message: str | None) -> None:
         """A step says how far it is."""
@@ -274,6 +288,14 @@ class Execution:
         for node, started in list(self.running.values()):
             new.steps.append(_step(node, "running", started, None, 1))
         return new
+
+
+def _redaction(pipeline: Pipeline, redact: tuple[str, ...] | None) -> Redaction:
+    """Of a served call what its deployment says, else what the pipeline's own settings say."""
+    if redact is None:
+        settings = pipeline.options.settings
+        redact = settings.get("redact") if settings else None
+    return Redaction(redact) if redact else NONE
 
 
 def _step(

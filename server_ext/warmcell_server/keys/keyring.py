@@ -27,9 +27,9 @@ from warmcell.errors import (
     UsageError,
 )
 from warmcell.ids import now, rfc3339
+from warmcell.secretfile import SecretFile
 from warmcell_server.keys.key import PREFIX, Key, Scope, random_text
 from warmcell_server.keys.pagekeys import TEMPORARY, PageKeys, void
-from warmcell_server.secretfile import SecretFile
 
 __all__ = ["Keys"]
 

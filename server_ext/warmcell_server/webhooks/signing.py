@@ -11,7 +11,7 @@ import msgspec
 from standardwebhooks import Webhook
 
 from warmcell.ids import now
-from warmcell_server.secretfile import SecretFile
+from warmcell.secretfile import SecretFile
 
 __all__ = ["Secret", "Signing"]
 

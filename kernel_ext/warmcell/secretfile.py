@@ -1,4 +1,4 @@
-"""Secrets in a file of the store's folder: read often, changed rarely, by several processes."""
+"""Secrets in a file: read often, changed rarely, by several processes."""
 
 from __future__ import annotations
 
