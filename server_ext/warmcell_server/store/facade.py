@@ -177,13 +177,13 @@ class Store:
         """Return the numbers of runs and snapshots and the bytes that the store takes."""
         return self._membership.perform(op.Usage())
 
-    def read(self, name: str, **request: Any) -> Future[Any]:
+    def read(self, name: str, /, **request: Any) -> Future[Any]:
         """Ask the record something; see :data:`.record.READS`."""
         return self._membership.perform(op.Read(name, request))
 
     # -- changing ----------------------------------------------------------------------------
 
-    def change(self, name: str, **request: Any) -> Future[Any]:
+    def change(self, name: str, /, **request: Any) -> Future[Any]:
         """Change the record, committed when the future is done; see :data:`.record.CHANGES`."""
         return self._change(op.Change(name, request))
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from . import aliases, modellinks, modelmaking, models
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
@@ -18,5 +20,5 @@ __all__ = ["CHANGES", "READS"]
 
 Work: TypeAlias = "Callable[[DuckDBPyConnection, dict[str, Any]], Any]"
 
-READS: dict[str, Work] = {}
-CHANGES: dict[str, Work] = {}
+READS: dict[str, Work] = {**models.READS, **aliases.READS, **modellinks.READS}
+CHANGES: dict[str, Work] = {**modelmaking.CHANGES, **aliases.CHANGES, **modellinks.CHANGES}

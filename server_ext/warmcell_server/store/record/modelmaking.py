@@ -1,0 +1,213 @@
+"""Models and their versions: made, described and deleted."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from warmcell.errors import Conflict, InvalidName, NotFound
+from warmcell.ids import now
+
+from .models import (
+    STAGES,
+    VIRTUAL,
+    get_model,
+    get_model_version,
+    labelled,
+    no_model,
+    version_row,
+)
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["CHANGES", "touch"]
+
+
+def put_model(connection: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, Any]:
+    """Make model ``name``, or with ``update`` change what ``about`` says of it. One that is there
+    is left as it is; with ``new`` it is a :class:`Conflict`, unless this request made it."""
+    name, about = request["name"], request.get("about") or {}
+    rows = connection.execute(
+        "SELECT about, created_at FROM data.models WHERE name = ?", [name]
+    ).fetchall()
+    time = request.get("time") or now()
+    if not rows:
+        if request.get("update"):
+            raise no_model(connection, name)
+        connection.execute(
+            "INSERT INTO data.models VALUES (?, ?, ?, ?, ?)",
+            [name, json.dumps(about), time, time, request.get("user")],
+        )
+    elif request.get("update"):
+        merged = json.loads(rows[0][0] or "{}") | about
+        connection.execute(
+            "UPDATE data.models SET about = ?, updated_at = ? WHERE name = ?",
+            [json.dumps(merged), time, name],
+        )
+    elif request.get("new") and rows[0][1] != time:
+        raise Conflict(
+            f"There is a model '{name}' already.", hint="Use it, or choose another name."
+        )
+    _tag(connection, "model", name, request.get("tags") or (), request.get("user"))
+    return get_model(connection, {"name": name})
+
+
+def make_model_version(connection: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, Any]:
+    """Make a version of ``model``, and the model where there is none. ``version`` is its label, its
+    number by default. ``created`` of the answer is false for a label that is there already; with
+    ``new`` that is a :class:`Conflict`."""
+    model, label, user = request["model"], request.get("version"), request.get("user")
+    known = version_row(connection, request["id"])
+    if known is not None:
+        return known | {"created": True}  # this request was repeated
+    put_model(
+        connection,
+        {"name": model, "about": request.get("model_about"), "tags": request.get("model_tags"),
+         "user": user, "time": request.get("time")},
+    )  # fmt: skip
+    if label is not None:
+        found = labelled(connection, model, label)
+        if found and request.get("new"):
+            raise Conflict(f"Model '{model}' has a version '{label}' already.")
+        if found:
+            return found | {"created": False}
+        check_label(connection, model, label)
+    rows = connection.execute(
+        "SELECT greatest((SELECT coalesce(max(number), 0) FROM data.model_versions WHERE model = ?)"
+        ", coalesce(CAST(m.about->>'$._last' AS INTEGER), 0)) + 1 FROM data.models m "
+        "WHERE m.name = ?",
+        [model, model],
+    ).fetchall()
+    number, time = rows[0][0], request.get("time") or now()
+    connection.execute(
+        "INSERT INTO data.model_versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            request["id"], model, number, label or str(number),
+            json.dumps(request.get("about") or {}), request.get("run_id"), time, time, user,
+        ],
+    )  # fmt: skip
+    touch(connection, model, time)
+    _tag(connection, "model_version", request["id"], request.get("tags") or (), user, model)
+    made = version_row(connection, request["id"])
+    assert made is not None
+    return made | {"created": True}
+
+
+def update_model_version(connection: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, Any]:
+    """Change what ``about`` says of the version ``id``, and add tags to it."""
+    rows = connection.execute(
+        "SELECT about, model FROM data.model_versions WHERE id = ?", [request["id"]]
+    ).fetchall()
+    if not rows:
+        raise NotFound(f"There is no model version with the id '{request['id']}'.")
+    about, model = rows[0]
+    merged = json.loads(about or "{}") | (request.get("about") or {})
+    connection.execute(
+        "UPDATE data.model_versions SET about = ?, updated_at = ? WHERE id = ?",
+        [json.dumps(merged), now(), request["id"]],
+    )
+    tags = request.get("tags") or ()
+    _tag(connection, "model_version", request["id"], tags, request.get("user"), model)
+    return get_model_version(connection, {"id": request["id"]})
+
+
+def delete_model_version(connection: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, Any]:
+    """Delete version ``id``. One that an alias points to is a :class:`Conflict`."""
+    row = version_row(connection, request["id"])
+    if row is None:
+        return {"deleted": False}  # repeated; whether there was one, the caller looked
+    if row["aliases"]:
+        raise Conflict(
+            f"Version '{row['version']}' of model '{row['model']}' is in use: "
+            f"{', '.join(row['aliases'])} points to it.",
+            hint="Move that to another version, or archive this one first.",
+        )
+    _forget(connection, "id = ?", row["id"])
+    connection.execute(
+        "UPDATE data.models SET about = json_merge_patch(coalesce(about, '{}'), "
+        "json_object('_last', greatest(?, coalesce(CAST(about->>'$._last' AS INTEGER), 0)))) "
+        "WHERE name = ?",
+        [row["number"], row["model"]],
+    )
+    return {"deleted": True}
+
+
+def delete_model(connection: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, Any]:
+    """Delete model ``name`` with its versions. While one is in production it is a
+    :class:`Conflict`, unless ``force``. What they point to stays."""
+    name = request["name"]
+    held = connection.execute(
+        "SELECT v.version FROM data.aliases a JOIN data.model_versions v ON v.id = a.version "
+        "WHERE a.model = ? AND a.alias = 'production'",
+        [name],
+    ).fetchall()
+    if held and not request.get("force"):
+        raise Conflict(
+            f"Version '{held[0][0]}' of model '{name}' is in production.",
+            hint="Archive it first, or delete with force=True.",
+        )
+    _forget(connection, "model = ?", name)
+    connection.execute("DELETE FROM data.aliases WHERE model = ?", [name])
+    connection.execute("DELETE FROM data.tagged WHERE kind = 'model' AND subject = ?", [name])
+    connection.execute("DELETE FROM data.models WHERE name = ?", [name])
+    return {"deleted": True}
+
+
+def check_label(connection: DuckDBPyConnection, model: str, label: str) -> None:
+    """Raise :class:`InvalidName` for a label that would mean something else, too."""
+    if label in STAGES or label in VIRTUAL or label.isdecimal() or not label.strip():
+        raise InvalidName(
+            f"'{label}' cannot be the name of a version.",
+            hint="Stages and plain numbers name versions already; write for example '1.0.5'.",
+        )
+    if connection.execute(
+        "SELECT 1 FROM data.aliases WHERE model = ? AND alias = ?", [model, label]
+    ).fetchall():
+        raise InvalidName(f"'{label}' is an alias of model '{model}' already.")
+
+
+def touch(connection: DuckDBPyConnection, model: str, time: int) -> None:
+    """Note that a model was changed."""
+    connection.execute("UPDATE data.models SET updated_at = ? WHERE name = ?", [time, model])
+
+
+def _forget(connection: DuckDBPyConnection, where: str, value: str) -> None:
+    """Delete versions and everything that is said about them."""
+    chosen = f"(SELECT id FROM data.model_versions WHERE {where})"
+    for table, condition in (
+        ("model_links", "version"),
+        ("tagged", "kind = 'model_version' AND subject"),
+        ("metadata", "kind = 'model_version' AND subject"),
+    ):
+        connection.execute(f"DELETE FROM data.{table} WHERE {condition} IN {chosen}", [value])
+    connection.execute(f"DELETE FROM data.model_versions WHERE {where}", [value])
+
+
+def _tag(
+    connection: DuckDBPyConnection,
+    kind: str,
+    subject: str,
+    tags: Any,
+    user: str | None,
+    scope: str | None = None,
+) -> None:
+    for tag in tags:
+        time = now()
+        connection.execute(
+            "INSERT INTO data.tags VALUES (?, NULL, false, false, ?, ?) ON CONFLICT DO NOTHING",
+            [tag, time, user],
+        )
+        connection.execute(
+            "INSERT INTO data.tagged VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            [tag, kind, subject, scope, time, user],
+        )
+
+
+CHANGES = {
+    "put_model": put_model,
+    "make_model_version": make_model_version,
+    "update_model_version": update_model_version,
+    "delete_model_version": delete_model_version,
+    "delete_model": delete_model,
+}

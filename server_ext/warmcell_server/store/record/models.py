@@ -1,0 +1,233 @@
+"""Models and their versions, found by name, number, label, stage or alias."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from warmcell.errors import NotFound
+from warmcell.ids import rfc3339
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = [
+    "READS",
+    "STAGES",
+    "VIRTUAL",
+    "find_version",
+    "get_model",
+    "get_model_version",
+    "labelled",
+    "no_model",
+    "version_row",
+]
+
+STAGES = ("staging", "production")  # that one version of a model can hold
+VIRTUAL = ("latest", "none", "archived")  # stages that nobody holds alone
+PAGE = 1000  # most that one read returns
+
+_VERSION = """
+SELECT v.id, v.model, v.number, v.version, v.about, v.run_id, v.created_at, v.updated_at, v."user",
+    (SELECT list(a.alias ORDER BY a.alias) FROM data.aliases a WHERE a.version = v.id) aliases,
+    (SELECT list(t.tag ORDER BY t.tag) FROM data.tagged t
+     WHERE t.kind = 'model_version' AND t.subject = v.id) tags
+FROM data.model_versions v
+"""
+
+
+def get_model(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, Any]:
+    """Return model ``name`` with its aliases, or raise :class:`NotFound`."""
+    found = _models(cursor, "WHERE m.name = ?", [request["name"]])
+    if not found:
+        raise no_model(cursor, request["name"])
+    return found[0]
+
+
+def list_models(cursor: DuckDBPyConnection, request: dict[str, Any]) -> list[dict[str, Any]]:
+    """List models by name, those with ``tag`` only where it is given."""
+    if request.get("tag"):
+        return _models(
+            cursor,
+            "WHERE m.name IN (SELECT subject FROM data.tagged WHERE kind = 'model' AND tag = ?)",
+            [request["tag"]],
+        )
+    return _models(cursor, "", [])
+
+
+def get_model_version(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, Any]:
+    """Return one version by ``id``, or of ``model`` by ``version``: a number, label, stage or
+    alias; the latest by default. With its metadata. Raises :class:`NotFound`."""
+    if request.get("id"):
+        row = version_row(cursor, request["id"])
+        if row is None:
+            raise NotFound(f"There is no model version with the id '{request['id']}'.")
+    else:
+        row = find_version(cursor, request["model"], request.get("version"))
+    row["run_metadata"] = {
+        key: json.loads(value)
+        for key, value in cursor.execute(
+            "SELECT key, value FROM data.metadata "
+            "WHERE kind = 'model_version' AND subject = ? AND value IS NOT NULL ORDER BY key",
+            [row["id"]],
+        ).fetchall()
+    }
+    return row
+
+
+def list_model_versions(
+    cursor: DuckDBPyConnection, request: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """List the versions of ``model``, newest first; with ``stage``, ``tag`` or ``run_id`` only
+    those, and with ``before`` (a number) those that are older. Raises :class:`NotFound`."""
+    model = get_model(cursor, {"name": request["model"]})["name"]
+    where, values = ["v.model = ?"], [model]
+    if request.get("stage") == "latest":
+        where.append("v.number = (SELECT max(number) FROM data.model_versions WHERE model = ?)")
+        values.append(model)
+    elif request.get("stage") == "archived":
+        where.append("json_exists(v.about, '$.archived')")
+    elif request.get("stage"):
+        where.append("v.id IN (SELECT version FROM data.aliases WHERE model = ? AND alias = ?)")
+        values += [model, request["stage"]]
+    if request.get("tag"):
+        where.append(
+            "v.id IN (SELECT subject FROM data.tagged WHERE kind = 'model_version' AND tag = ?)"
+        )
+        values.append(request["tag"])
+    if request.get("run_id"):
+        where.append("v.run_id = ?")
+        values.append(request["run_id"])
+    if request.get("before") is not None:
+        where.append("v.number < ?")
+        values.append(request["before"])
+    limit = min(int(request.get("limit") or 100), PAGE)
+    return _versions(
+        cursor, f"WHERE {' AND '.join(where)} ORDER BY v.number DESC LIMIT {limit}", values
+    )
+
+
+def find_version(
+    cursor: DuckDBPyConnection, model: str, version: str | int | None
+) -> dict[str, Any]:
+    """The version of a model that ``version`` names; the latest one for None. Raises
+    :class:`NotFound`."""
+    where, values = "v.model = ?", [model]
+    named = str(version) if version is not None else "latest"
+    if named == "latest":
+        where += " ORDER BY v.number DESC LIMIT 1"
+    else:
+        where += (
+            " AND (v.version = ? OR v.number = TRY_CAST(? AS INTEGER) OR v.id IN "
+            "(SELECT version FROM data.aliases WHERE model = ? AND alias = ?)) LIMIT 1"
+        )
+        values += [named, named, model, named]
+    found = _versions(cursor, f"WHERE {where}", values)
+    if found:
+        return found[0]
+    known = get_model(cursor, {"name": model})
+    if named in STAGES or named in known["aliases"]:
+        raise NotFound(
+            f"No version of model '{model}' is in '{named}'.",
+            hint=f"Move one there: Client().get_model_version('{model}').set_stage('{named}')."
+            if named in STAGES
+            else None,
+        )
+    if not known["versions"]:
+        raise NotFound(
+            f"Model '{model}' has no version yet.", hint="Run a pipeline that has it as `model`."
+        )
+    newest = [one["version"] for one in list_model_versions(cursor, {"model": model, "limit": 5})]
+    raise NotFound(
+        f"Model '{model}' has no version '{named}'.",
+        hint=f"The newest are {', '.join(newest)}; aliases: {', '.join(known['aliases']) or '-'}.",
+    )
+
+
+def version_row(cursor: DuckDBPyConnection, version_id: str) -> dict[str, Any] | None:
+    """The version with that id, if there is one."""
+    found = _versions(cursor, "WHERE v.id = ?", [version_id])
+    return found[0] if found else None
+
+
+def _models(cursor: DuckDBPyConnection, where: str, values: list[Any]) -> list[dict[str, Any]]:
+    rows = cursor.execute(
+        f"""
+        SELECT m.name, m.about, m.created_at, m.updated_at, m."user",
+            (SELECT count(*) FROM data.model_versions v WHERE v.model = m.name),
+            (SELECT arg_max(v.version, v.number) FROM data.model_versions v
+             WHERE v.model = m.name),
+            (SELECT list([a.alias, v.version] ORDER BY a.alias) FROM data.aliases a
+             JOIN data.model_versions v ON v.id = a.version WHERE a.model = m.name),
+            (SELECT list(t.tag ORDER BY t.tag) FROM data.tagged t
+             WHERE t.kind = 'model' AND t.subject = m.name)
+        FROM data.models m {where} ORDER BY m.name LIMIT {PAGE}
+        """,
+        values,
+    ).fetchall()
+    return [
+        {
+            **_about(about),
+            "name": name,
+            "created_at": rfc3339(created),
+            "updated_at": rfc3339(updated),
+            "user": user,
+            "versions": count,
+            "latest": latest,
+            "aliases": dict(aliases or []),
+            "tags": tags or [],
+        }
+        for name, about, created, updated, user, count, latest, aliases, tags in rows
+    ]
+
+
+def _versions(cursor: DuckDBPyConnection, rest: str, values: list[Any]) -> list[dict[str, Any]]:
+    found = []
+    for row in cursor.execute(f"{_VERSION} {rest}", values).fetchall():
+        (id_, model, number, version, about, run_id, created, updated, user, aliases, tags) = row
+        said = _about(about)
+        archived = said.pop("archived", None)
+        held = [alias for alias in aliases or [] if alias in STAGES]
+        found.append(
+            {
+                **said,
+                "id": id_,
+                "model": model,
+                "number": number,
+                "version": version,
+                "stage": held[0] if held else ("archived" if archived else None),
+                "aliases": aliases or [],
+                "tags": tags or [],
+                "run_id": run_id,
+                "created_at": rfc3339(created),
+                "updated_at": rfc3339(updated),
+                "user": user,
+            }
+        )
+    return found
+
+
+def _about(text: str | None) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads(text) if text else {}
+    return {name: value for name, value in about.items() if not name.startswith("_")}
+
+
+def labelled(cursor: DuckDBPyConnection, model: str, label: str) -> dict[str, Any] | None:
+    """The version of a model with that label, if there is one."""
+    found = _versions(cursor, "WHERE v.model = ? AND v.version = ?", [model, label])
+    return found[0] if found else None
+
+
+def no_model(cursor: DuckDBPyConnection, name: str) -> NotFound:
+    """The error for a model that there is not."""
+    rows = cursor.execute("SELECT name FROM data.models ORDER BY updated_at DESC LIMIT 10")
+    known = ", ".join(row[0] for row in rows.fetchall()) or "none"
+    return NotFound(f"There is no model '{name}'.", hint=f"Models: {known}.")
+
+
+READS = {
+    "model": get_model,
+    "models": list_models,
+    "model_version": get_model_version,
+    "model_versions": list_model_versions,
+}
