@@ -147,6 +147,22 @@ class MetadataRecord(msgspec.Struct, omit_defaults=True):
     step: str | None = None
 
 
+class TagRecord(msgspec.Struct, omit_defaults=True):
+    """A tag was put on a subject, or with ``remove`` taken from it. What it says of the tag itself
+    counts where nobody knew that tag before."""
+
+    tag: str
+    kind: str
+    subject: str
+    time: int
+    color: str | None = None
+    exclusive: bool | None = None
+    cascade: bool | None = None
+    remove: bool = False
+    run_id: str | None = None  # that said so
+    user: str | None = None
+
+
 class LogRecord(msgspec.Struct, array_like=True):
     """One piece of captured output. ``stream`` is stdout, stderr, log or display."""
 
@@ -167,6 +183,7 @@ class RunDetail(msgspec.Struct, omit_defaults=True):
     versions: list[VersionRecord] = []
     uses: list[UseRecord] = []
     metadata: list[MetadataRecord] = []
+    tags: list[TagRecord] = []
 
 
 class SnapshotRecord(msgspec.Struct, omit_defaults=True):

@@ -17,6 +17,7 @@ from warmcell.ids import now
 
 from .database import Database
 from .files import Layout
+from .record.tags import put_tags
 from .record.versions import put_versions
 from .rows import RUN_COLUMNS, Batch, Row, merge_runs
 from .spool import SpoolFile, files
@@ -143,6 +144,8 @@ class Ingestor:
         if batch.metadata:
             with connection.appender("data.metadata", action="upsert") as appender:
                 appender.append_rows(list(batch.metadata.values()))
+        if batch.tags:
+            put_tags(connection, batch.tags)
         _append(connection, "data.audit", batch.audit)
         if batch.deliveries:
             with connection.appender("data.deliveries", action="upsert") as appender:

@@ -33,7 +33,8 @@ __all__ = [
 class ListRuns(msgspec.Struct, tag="list_runs", omit_defaults=True, forbid_unknown_fields=True):
     """Runs, newest first. ``before`` is the id of the last run of the page before; ``since`` and
     ``until`` are microseconds or RFC 3339; several statuses or triggers are joined by commas;
-    ``text`` is looked for in names, parameters and errors."""
+    ``text`` is looked for in names, parameters and errors; ``tag`` is one that they have, or
+    several with commas between them, see :func:`.record.tags.tag_condition`."""
 
     limit: int = 50
     offset: int = 0
@@ -46,6 +47,7 @@ class ListRuns(msgspec.Struct, tag="list_runs", omit_defaults=True, forbid_unkno
     since: int | str | None = None
     until: int | str | None = None
     text: str | None = None
+    tag: str | None = None
 
 
 class GetRun(msgspec.Struct, tag="get_run"):

@@ -14,6 +14,8 @@ from warmcell.ids import rfc3339
 
 from .jsontext import decode
 from .operations import ListRuns
+from .record.metadata import metadata_of_run
+from .record.tags import tag_condition, tags_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -67,12 +69,13 @@ def list_runs(cursor: DuckDBPyConnection, wanted: ListRuns) -> list[dict[str, An
         "LIMIT ? OFFSET ?",
         [*values, wanted.limit, wanted.offset],
     )
-    return [_with_duration(run) for run in found]
+    tags = tags_of(cursor, "run", [run["run_id"] for run in found])
+    return [_with_duration(run) | {"tags": tags.get(run["run_id"], [])} for run in found]
 
 
 def get_run(cursor: DuckDBPyConnection, run_id: str) -> dict[str, Any]:
-    """Return one run with its ``steps``, ``artifacts`` and ``logs``, or raise
-    :class:`NotFound`."""
+    """Return one run with its ``steps``, ``artifacts``, ``logs``, ``tags`` and
+    ``metadata``, or raise :class:`NotFound`."""
     found = _dicts(cursor, f"SELECT {_RUN} FROM data.runs WHERE run_id = ?", [run_id])
     if not found:
         raise NotFound(f"There is no run {run_id!r}.")
@@ -87,6 +90,8 @@ def get_run(cursor: DuckDBPyConnection, run_id: str) -> dict[str, Any]:
             [run_id],
         )
     ]
+    run["tags"] = tags_of(cursor, "run", [run_id]).get(run_id, [])
+    run["metadata"] = metadata_of_run(cursor, run_id)
     run["artifacts"] = _dicts(
         cursor,
         "SELECT step, name, kind, type, size, digest, preview, value FROM data.artifacts "
@@ -182,6 +187,10 @@ def _conditions(wanted: ListRuns) -> tuple[list[str], list[Any]]:
         fields = "run_id, run_name, pipeline, deployment, parameters, outputs, error"
         where.append(f"contains(lower(concat_ws(' ', {fields})), lower(?))")
         values.append(wanted.text)
+    if wanted.tag:
+        condition, given = tag_condition("run", "run_id", wanted.tag.split(","))
+        where.append(condition)
+        values += given
     return where, values
 
 

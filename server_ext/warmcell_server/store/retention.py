@@ -89,6 +89,12 @@ def prune(
             f"DELETE FROM data.{table} WHERE run_id IN (SELECT unnest(?::VARCHAR[]))",
             [list(doomed)],
         )
+    for table, column in (("tagged", "subject"), ("metadata", "run_id")):
+        connection.execute(
+            f"DELETE FROM data.{table} WHERE kind IN ('run', 'step') "
+            f"AND {column} IN (SELECT unnest(?::VARCHAR[]))",
+            [list(doomed)],
+        )
     # A delivery that was under way when its run went is recorded once more.
     connection.execute(
         "DELETE FROM data.deliveries WHERE updated_at < ? "

@@ -20,6 +20,7 @@ from warmcell.records import (
     RunRecord,
     SnapshotRecord,
     StepRecord,
+    TagRecord,
     VersionRecord,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "Row",
     "deployment_row",
     "merge_runs",
+    "metadata_row",
     "snapshot_row",
 ]
 
@@ -82,6 +84,7 @@ class Batch:
     versions: dict[str, VersionRecord] = field(default_factory=dict)
     uses: list[Row] = field(default_factory=list)
     metadata: dict[tuple[str, str, str], Row] = field(default_factory=dict)
+    tags: list[TagRecord] = field(default_factory=list)
     snapshots: list[SnapshotRecord] = field(default_factory=list)
     deployments: list[DeploymentRecord] = field(default_factory=list)
     deliveries: dict[str, Row] = field(default_factory=dict)
@@ -124,10 +127,18 @@ class Batch:
             self.logs.append(_log_row(run_id, log))
         for version in detail.versions:
             self.versions[version.id] = version
+            for tag in version.tags:
+                self.tags.append(
+                    TagRecord(
+                        tag, "artifact_version", version.id, version.created_at,
+                        run_id=version.run_id, user=version.user,
+                    )
+                )  # fmt: skip
         for use in detail.uses:
             self.uses.append([use.run_id, use.step, use.input, use.version, use.time])
         for one in detail.metadata:
-            self.metadata[one.kind, one.subject, one.key] = _metadata_row(one)
+            self.metadata[one.kind, one.subject, one.key] = metadata_row(one)
+        self.tags += detail.tags
 
 
 def merge_runs(earlier: Row, later: Row) -> Row:
@@ -191,7 +202,8 @@ def _artifact_row(run_id: str, artifact: ArtifactRecord) -> Row:
     ]  # fmt: skip
 
 
-def _metadata_row(one: MetadataRecord) -> Row:
+def metadata_row(one: MetadataRecord) -> Row:
+    """Return the columns of data.metadata."""
     return [
         one.kind, one.subject, one.key, _json(one.value), one.type, one.time, one.run_id, one.step,
     ]  # fmt: skip

@@ -21,6 +21,7 @@ from warmcell.records import (
     RunRecord,
     SnapshotRecord,
     StepRecord,
+    TagRecord,
     UseRecord,
     VersionRecord,
 )
@@ -59,6 +60,7 @@ class SpooledDetail(msgspec.Struct):
     versions: list[SpooledVersion] = []
     uses: list[UseRecord] = []
     metadata: list[MetadataRecord] = []
+    tags: list[TagRecord] = []
 
 
 class SpooledSnapshot(SnapshotRecord):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from . import aliases, modellinks, modelmaking, models
+from . import aliases, metadata, modellinks, modelmaking, models, tags
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -20,5 +20,17 @@ __all__ = ["CHANGES", "READS"]
 
 Work: TypeAlias = "Callable[[DuckDBPyConnection, dict[str, Any]], Any]"
 
-READS: dict[str, Work] = {**models.READS, **aliases.READS, **modellinks.READS}
-CHANGES: dict[str, Work] = {**modelmaking.CHANGES, **aliases.CHANGES, **modellinks.CHANGES}
+READS: dict[str, Work] = {
+    **models.READS,
+    **aliases.READS,
+    **modellinks.READS,
+    **tags.READS,
+    **metadata.READS,
+}
+CHANGES: dict[str, Work] = {
+    **modelmaking.CHANGES,
+    **aliases.CHANGES,
+    **modellinks.CHANGES,
+    **tags.CHANGES,
+    **metadata.CHANGES,
+}
