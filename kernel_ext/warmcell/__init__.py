@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         log_metadata,
         report_progress,
     )
+    from warmcell.model.model import Model
     from warmcell.options import Retry
     from warmcell.pipelines import Pipeline, pipeline
     from warmcell.secrets import get_secret
@@ -33,6 +34,7 @@ __all__ = [
     "Client",
     "DeploymentSettings",
     "Gate",
+    "Model",
     "Pipeline",
     "Request",
     "Response",
@@ -53,6 +55,7 @@ _HOMES = {
     "Client": "client",
     "DeploymentSettings": "config.deployment_settings",
     "Gate": "backtests.gate",
+    "Model": "model.model",
     "Pipeline": "pipelines",
     "Request": "around.exchange",
     "Response": "around.exchange",

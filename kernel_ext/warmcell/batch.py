@@ -12,6 +12,7 @@ from warmcell import output
 from warmcell.context import current
 from warmcell.errors import RunCancelled, RunError, RunTimedOut, WarmcellError
 from warmcell.ids import new_id, now
+from warmcell.model.inrun import models_for
 from warmcell.recording import find_recorder, log, reporter
 from warmcell.records import RunRecord
 from warmcell.runner import Outcome, execute
@@ -68,12 +69,14 @@ def run(
         new_id(), pipeline.name, "running", now(), trigger, run_name,
     )  # fmt: skip
     record.started_at = record.created_at
-    live = _live(pipeline.name, plan.graph)
     scope = current.get()  # of a served run, if one starts this: then nothing is shown in a cell
     execution = Execution(
         pipeline, arguments, run_id=record.run_id, token=token, run_name=run_name,
-        echo=scope is None or scope.run.echo, listener=live.update if live is not None else None,
+        echo=scope is None or scope.run.echo,
     )  # fmt: skip
+    execution.models = models_for(execution, record.created_at, scope)
+    live = _live(pipeline.name, plan.graph)
+    execution.listener = live.update if live is not None else None
     record.parameters = _recorded(arguments, execution)
     try:
         outcome, ended = _tracked(execution, record, recorder, live)

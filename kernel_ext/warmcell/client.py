@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 from warmcell.deployment import Deployment
 from warmcell.errors import NotFound, UsageError
+from warmcell.model.clienting import ModelClient
 from warmcell.remote.calling import Request
 from warmcell.remote.discovery import discover
 from warmcell.remote.handle import RunHandle
@@ -57,7 +58,7 @@ class Table:
         return f"<table of {len(self.rows)} rows: {', '.join(self.columns)}{more}>"
 
 
-class Client:
+class Client(ModelClient):
     """Reads the history and works with deployments.
 
     Args:

@@ -11,6 +11,8 @@ from warmcell.errors import UsageError
 if TYPE_CHECKING:
     from types import FrameType
 
+    from warmcell.model.model import Model
+    from warmcell.model.version import ModelVersion
     from warmcell.runner.execution import Execution
     from warmcell.steps import Step
 
@@ -92,6 +94,22 @@ class _Context:
     def pipeline_state(self) -> Any:
         """What the pipeline's ``on_init`` returned."""
         return self.run.state
+
+    @property
+    def model(self) -> Model:
+        """The model of the step, else of the pipeline, with the version that it has in this run.
+
+        Raises :class:`UsageError` where there is none, and
+        :class:`~warmcell.errors.NotFound` where there is no such version.
+        """
+        from warmcell.model.inrun import model_of
+
+        return model_of(self.run, getattr(self, "step", None))
+
+    @property
+    def model_version(self) -> ModelVersion:
+        """The version of :attr:`model` as the store has it."""
+        return self.model.model_version
 
     @property
     def cancelled(self) -> Cancelled:

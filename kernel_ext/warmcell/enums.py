@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["ExecutionMode", "ExecutionStatus"]
+__all__ = ["ExecutionMode", "ExecutionStatus", "ModelStages"]
 
 
 class ExecutionMode(StrEnum):
@@ -36,3 +36,14 @@ class ExecutionStatus(StrEnum):
     def is_successful(self) -> bool:
         """Whether a run in this state has succeeded."""
         return self is ExecutionStatus.SUCCEEDED
+
+
+class ModelStages(StrEnum):
+    """Where a version of a model is in its life. One version at most is in staging, and one in
+    production; ``LATEST`` is the newest, whichever that is."""
+
+    NONE = "none"
+    STAGING = "staging"
+    PRODUCTION = "production"
+    ARCHIVED = "archived"
+    LATEST = "latest"

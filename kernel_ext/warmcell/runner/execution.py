@@ -18,6 +18,7 @@ from warmcell.utf8 import storable
 if TYPE_CHECKING:
     from warmcell.artifacts.policy import ArtifactPolicy
     from warmcell.graph import Node
+    from warmcell.model.inrun import RunModels
     from warmcell.options import Retry
     from warmcell.pipelines import Pipeline
     from warmcell.runner.feed import Feed
@@ -70,6 +71,7 @@ class Execution:
         "keep",
         "listener",
         "logs",
+        "models",
         "pipeline",
         "policy",
         "redaction",
@@ -119,6 +121,7 @@ class Execution:
         self.listener = listener
         self.feed: Feed | None = None
         self.gate: Gate | None = None
+        self.models: RunModels | None = None  # where its pipeline or a step has a model
         self.traceparent = traceparent
         self.tracing: RunSpans | None = None
         self.retry: Retry | None = pipeline.options.retry
@@ -139,6 +142,8 @@ class Execution:
     def began(self, node: Node, started: int) -> None:
         """A step starts."""
         self.running[node.index] = (node, started)
+        if self.models is not None:
+            self.models.began(self, node)
         if self.tracing is not None:
             self.tracing.began(node, started)
         if self.listener is not None:

@@ -7,6 +7,7 @@ from warmcell_server.operations import (
     changes,
     deployments,
     keys,
+    models,
     pipelines,
     rerun,
     runs,
@@ -31,4 +32,5 @@ ROUTES: tuple[Route, ...] = (
     *changes.ROUTES,
     *runs.ROUTES,
     *rerun.ROUTES,
+    *models.ROUTES,
 )

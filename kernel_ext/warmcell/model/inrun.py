@@ -1,0 +1,169 @@
+"""The models of one run: which versions its pipeline and its steps work on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from warmcell.errors import LinkError, UsageError, WarmcellError
+from warmcell.model.model import Model
+from warmcell.model.templates import fill
+from warmcell.model.version import ModelVersion
+
+if TYPE_CHECKING:
+    from warmcell.context import Scope
+    from warmcell.graph import Node
+    from warmcell.runner.execution import Execution
+    from warmcell.steps import Step
+
+__all__ = ["RunModels", "check_may_make", "model_of", "model_option", "models_for"]
+
+log = logging.getLogger("warmcell.model")
+
+
+class RunModels:
+    """The versions that a run works on, each looked up or made once. Any thread may ask.
+
+    Only a run that this kernel starts itself ``makes`` versions; a served one sees ``pinned``,
+    which its deployment follows, else what is there.
+    """
+
+    def __init__(
+        self,
+        *,
+        run_id: str = "",
+        run_name: str | None = None,
+        pipeline: str = "",
+        time: int = 0,
+        makes: bool = False,
+        pinned: ModelVersion | None = None,
+    ) -> None:
+        self._places: dict[str, Any] = {
+            "run_id": run_id, "run_name": run_name, "pipeline": pipeline, "time": time,
+        }  # fmt: skip
+        self._makes = makes
+        self._pinned = pinned
+        self._found: dict[tuple[str, str], ModelVersion] = {}
+        self._linked: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    def of(self, model: Model) -> Model:
+        """``model`` with its version in this run. Raises :class:`~warmcell.errors.NotFound` for one
+        that must be there and is not."""
+        pinned = self._pinned
+        if pinned is not None and pinned.model_name == model.name:
+            return model.found(pinned)
+        key = model.name, str(model.version)
+        with self._lock:
+            if key not in self._found:
+                self._found[key] = self._find(model)
+            return model.found(self._found[key])
+
+    def _find(self, model: Model) -> ModelVersion:
+        from warmcell.client import Client
+
+        client = Client()
+        version = None if model.version is None else str(model.version)
+        if not (self._makes and model.makes):
+            if model.templated:
+                version = None
+            return client.get_model_version(model.name, version)
+        label = fill(version, **self._places) if version is not None else None
+        return client._make_model_version(model, label, self._places["run_id"])
+
+    def began(self, run: Execution, node: Node) -> None:
+        """A step begins: in a run that makes versions, one with a model of its own is of that."""
+        model = node.step.options.model
+        if model is None or not self._makes:
+            return
+        try:
+            found = model_option(model, f"step `{node.name}`")
+            if found is not None:
+                self.link(found, node.name)
+        except WarmcellError as error:
+            # What a step does is worth more than to which model it belongs.
+            run.log("log", f"Step `{node.name}` is not linked to its model: {error}\n", node.name)
+
+    def link(self, model: Model, step: str | None = None) -> None:
+        """Say that the run, or a step of it, is one of the version's."""
+        version = self.of(model).model_version
+        run_id = self._places["run_id"]
+        subject = f"{run_id}/{step}" if step else run_id
+        with self._lock:
+            if (version.id, subject) in self._linked:
+                return
+            self._linked.add((version.id, subject))
+        version.link("step" if step else "run", subject)
+
+
+def model_option(given: Any, owner: str) -> Model | None:
+    """The option ``model`` of a pipeline or a step. Raises :class:`UsageError` for what is none."""
+    if given is None or isinstance(given, Model):
+        return given
+    if isinstance(given, str):
+        return Model(given)
+    raise UsageError(
+        f"`model` of {owner} takes a Model, not {given!r}.",
+        hint='Write for example model=Model(name="churn").',
+    )
+
+
+def models_for(run: Execution, time: int, outer: Scope | None = None) -> RunModels | None:
+    """The models of a run that is about to start here, each made or found by now; None where
+    neither the pipeline nor a step of it has one. Inside of a served call (``outer``) none is made.
+
+    Raises :class:`~warmcell.errors.NotFound` for a version that must be there and is not.
+    """
+    pipeline = run.pipeline
+    if outer is not None and outer.run.deployment is not None:
+        return None
+    own = model_option(pipeline.options.model, f"pipeline `{pipeline.name}`")
+    steps = pipeline.plan().analysis.steps
+    others = [model_option(s.options.model, f"step `{s.name}`") for s in steps]
+    if own is None and not any(others):
+        return None
+    models = RunModels(
+        run_id=run.run_id, run_name=run.run_name, pipeline=pipeline.name, time=time, makes=True
+    )
+    try:
+        if own is not None:
+            models.link(own)
+        for other in others:
+            if other is not None:
+                models.of(other)
+    except LinkError as error:  # without a host nothing of the run is kept either
+        log.warning("This run is not linked to its model: %s", error)
+    return models
+
+
+def model_of(run: Execution, step: Step | None = None) -> Model:
+    """The model of a step or of its pipeline, with the version that it has in this run.
+
+    Raises :class:`UsageError` where neither has one, :class:`~warmcell.errors.NotFound` where there
+    is no such version.
+    """
+    given = step.options.model if step is not None else None
+    owner = f"step `{step.name}`" if step is not None and given else f"`{run.pipeline.name}`"
+    model = model_option(given or run.pipeline.options.model, owner)
+    if model is None:
+        raise UsageError(
+            f"Pipeline `{run.pipeline.name}` has no model.",
+            hint='Write @pipeline(model=Model(name="churn")).',
+        )
+    if run.models is None:
+        run.models = RunModels(run_id=run.run_id, run_name=run.run_name)
+    return run.models.of(model)
+
+
+def check_may_make() -> None:
+    """Raise :class:`UsageError` inside of a served call, which never makes a model version."""
+    from warmcell.context import current
+
+    scope = current.get()
+    run: Any = scope.run if scope is not None else None  # a body that is planned has no run
+    if run is not None and run.deployment is not None:
+        raise UsageError(
+            "A served call never makes a model version.",
+            hint="Make it in a run of your own: training is one, answering a call is none.",
+        )
