@@ -18,7 +18,7 @@ from warmcell.ids import now
 from .database import Database
 from .files import Layout
 from .record.tags import put_tags
-from .record.versions import put_versions
+from .record.versions import lose_versions_of, put_versions
 from .rows import RUN_COLUMNS, Batch, Row, merge_runs
 from .spool import SpoolFile, files
 from .tables import put_deployment, put_snapshot
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Ingestor"]
 
 _READ = 1 << 20
+_STATUS = RUN_COLUMNS.index("status")
 _BREATH = 64  # lines or rows between two chances for the event loop to have the GIL
 
 
@@ -140,6 +141,9 @@ class Ingestor:
         _append(connection, "data.logs", batch.logs)
         if batch.versions:
             put_versions(connection, batch.versions.values(), host_id)
+        lost = [key for key, row in batch.runs.items() if row[_STATUS] == "lost"]
+        if lost:
+            lose_versions_of(connection, lost)
         _append(connection, "data.uses", batch.uses)
         if batch.metadata:
             with connection.appender("data.metadata", action="upsert") as appender:

@@ -26,6 +26,7 @@ from .reads import (
     list_snapshots,
 )
 from .record import CHANGES, READS
+from .record.versions import lose_versions
 from .retention import prune, usage
 from .spooled import SpooledDeployment, SpooledSnapshot
 from .sql import run_query
@@ -76,10 +77,13 @@ class Owner:
         self._writer.wake()
 
     def sweep(self) -> Future[int]:
-        """Mark the unfinished runs of dead hosts as lost, and forget those hosts."""
+        """Mark the unfinished runs and artifacts of dead hosts as lost, and forget those
+        hosts."""
 
         def job(connection: duckdb.DuckDBPyConnection) -> int:
-            return lose_runs(connection, self.alive, self._bury())
+            lost = lose_runs(connection, self.alive, self._bury())
+            lose_versions(connection, self.alive)
+            return lost
 
         swept = self._writer.submit(job)
         swept.add_done_callback(_log_failure)

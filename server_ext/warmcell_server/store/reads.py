@@ -94,8 +94,10 @@ def get_run(cursor: DuckDBPyConnection, run_id: str) -> dict[str, Any]:
     run["metadata"] = metadata_of_run(cursor, run_id)
     run["artifacts"] = _dicts(
         cursor,
-        "SELECT step, name, kind, type, size, digest, preview, value FROM data.artifacts "
-        "WHERE run_id = ? ORDER BY rowid",
+        "SELECT a.step, a.name, a.kind, a.type, coalesce(a.size, v.size) AS size, "
+        "a.digest, a.preview, a.value, a.version AS version_id, v.artifact, v.number, v.version, "
+        "v.status FROM data.artifacts a LEFT JOIN data.artifact_versions v ON v.id = a.version "
+        "WHERE a.run_id = ? ORDER BY a.rowid",
         [run_id],
     )
     run["logs"] = _dicts(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from warmcell.ids import now
 
 from .files import Layout
+from .record.deleting import remove
+from .record.keepers import keepers
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -31,6 +33,8 @@ SELECT run_id, any_value(created_at) AS created_at, sum(size) AS size FROM (
     UNION ALL SELECT run_id, NULL, 100 + coalesce(strlen(error), 0) FROM data.steps
     UNION ALL SELECT run_id, NULL, 100 + coalesce(strlen(value), 0) + coalesce(strlen(preview), 0)
         + CASE WHEN digest IS NULL THEN 0 ELSE coalesce(size, 0) END FROM data.artifacts
+    UNION ALL SELECT run_id, NULL, 300 + coalesce(size, 0) FROM data.artifact_versions
+        WHERE run_id IS NOT NULL
     UNION ALL SELECT run_id, NULL, 50 + strlen(text) FROM data.logs
     UNION ALL SELECT run_id, NULL, 200 + strlen(url) + coalesce(strlen(error), 0)
         FROM data.deliveries
@@ -39,10 +43,15 @@ SELECT run_id, any_value(created_at) AS created_at, sum(size) AS size FROM (
 
 
 def usage(cursor: DuckDBPyConnection, layout: Layout) -> dict[str, Any]:
-    """Return the number of ``runs`` and ``snapshots``, ``oldest`` (microseconds or None), and the
-    bytes of the ``database``, the ``blobs``, the ``spool`` and their ``total``."""
+    """Return the number of ``runs``, ``snapshots`` and ``artifacts`` (versions), ``oldest``
+    (microseconds or None), and the bytes of the ``database``, the ``blobs``, the ``spool`` and
+    their ``total``; ``artifact_bytes`` is what the versions are as if none shared a file."""
     runs, oldest = cursor.execute("SELECT count(*), min(created_at) FROM data.runs").fetchall()[0]
     snapshots = cursor.execute("SELECT count(*) FROM data.snapshots").fetchall()[0][0]
+    artifacts, kept = cursor.execute(
+        "SELECT count(*), coalesce(sum(size), 0)::BIGINT FROM data.artifact_versions "
+        "WHERE status <> 'deleted'"
+    ).fetchall()[0]
     blocks = cursor.execute(
         "SELECT block_size * total_blocks FROM pragma_database_size()"
     ).fetchall()
@@ -52,6 +61,8 @@ def usage(cursor: DuckDBPyConnection, layout: Layout) -> dict[str, Any]:
     return {
         "runs": runs,
         "snapshots": snapshots,
+        "artifacts": artifacts,
+        "artifact_bytes": kept,
         "oldest": oldest,
         "database": database,
         "blobs": blobs,
@@ -67,9 +78,11 @@ def prune(
     max_bytes: int | None,
 ) -> dict[str, Any]:
     """Delete ended runs older than ``max_age_days``, then the oldest until what is left takes at
-    most ``max_bytes``; return how many ``runs``, ``blobs`` and ``bytes`` of blobs went.
+    most ``max_bytes``; return how many ``runs``, ``versions`` of artifacts, ``blobs`` and
+    ``bytes`` of blobs went.
 
-    Runs that go on, snapshots and deployments stay; the audit goes by age only. A blob goes when
+    Runs that go on, snapshots and deployments stay; the audit goes by age only. What a run made
+    goes with it, unless something else keeps that (see :mod:`.record.keepers`). A blob goes when
     nothing refers to it and it is older than an hour, since blobs are written ahead of their
     records.
     """
@@ -84,17 +97,7 @@ def prune(
         connection.execute("DELETE FROM data.audit WHERE time < ?", [limit])
     if max_bytes is not None:
         doomed |= _oldest(connection, doomed, max_bytes)
-    for table in ("steps", "artifacts", "logs", "deliveries", "runs"):
-        connection.execute(
-            f"DELETE FROM data.{table} WHERE run_id IN (SELECT unnest(?::VARCHAR[]))",
-            [list(doomed)],
-        )
-    for table, column in (("tagged", "subject"), ("metadata", "run_id")):
-        connection.execute(
-            f"DELETE FROM data.{table} WHERE kind IN ('run', 'step') "
-            f"AND {column} IN (SELECT unnest(?::VARCHAR[]))",
-            [list(doomed)],
-        )
+    versions = _forget(connection, doomed)
     # A delivery that was under way when its run went is recorded once more.
     connection.execute(
         "DELETE FROM data.deliveries WHERE updated_at < ? "
@@ -102,7 +105,34 @@ def prune(
         [now() - _DAY],
     )
     count, size = _sweep(connection, layout.blobs)
-    return {"runs": len(doomed), "blobs": count, "bytes": size}
+    return {"runs": len(doomed), "versions": versions, "blobs": count, "bytes": size}
+
+
+def _forget(connection: DuckDBPyConnection, doomed: set[str]) -> int:
+    """Delete runs with all that is theirs; return how many versions of artifacts there were."""
+    if not doomed:
+        return 0
+    picked, values = "IN (SELECT unnest(?::VARCHAR[]))", [list(doomed)]
+    made = {
+        version
+        for (version,) in connection.execute(
+            "SELECT id FROM data.artifact_versions "
+            f"WHERE status NOT IN ('deleted', 'pending') AND run_id {picked}",
+            values,
+        ).fetchall()
+    }
+    made -= keepers(connection, made, doomed).keys()
+    gone = remove(connection, made)
+    for table in ("steps", "artifacts", "logs", "deliveries", "uses", "cache", "runs"):
+        connection.execute(f"DELETE FROM data.{table} WHERE run_id {picked}", values)
+    for table in ("metadata", "tagged"):
+        # Of a step the subject is the id of its run, a slash and its name.
+        connection.execute(
+            f"DELETE FROM data.{table} WHERE kind IN ('run', 'step') "
+            f"AND split_part(subject, '/', 1) {picked}",
+            values,
+        )
+    return gone["versions"]
 
 
 def _oldest(connection: DuckDBPyConnection, doomed: set[str], max_bytes: int) -> set[str]:
@@ -126,7 +156,9 @@ def _sweep(connection: DuckDBPyConnection, blobs: Path) -> tuple[int, int]:
     kept = {
         digest
         for (digest,) in connection.execute(
-            "SELECT DISTINCT digest FROM data.artifacts WHERE digest IS NOT NULL"
+            "SELECT digest FROM data.artifacts WHERE digest IS NOT NULL UNION "
+            "SELECT unnest(files ->> '$[*].blob') FROM data.artifact_versions "
+            "WHERE files IS NOT NULL"
         ).fetchall()
     }
     for (manifest,) in connection.execute(

@@ -23,8 +23,27 @@ SELECT run_id, step_index, step, status,
        error ->> '$.type' AS error_type
 FROM data.steps;
 
+-- What steps gave, whether it is kept or only described, and what was saved beside that. The columns
+-- from `version_id` on are null where nothing is kept; `status` of one that was deleted is that.
 CREATE OR REPLACE VIEW main.artifacts AS
-SELECT run_id, step, name, kind, type, size, digest, preview, value FROM data.artifacts;
+SELECT a.run_id, a.step, a.name, a.kind, a.type, coalesce(a.size, v.size) AS size,
+       coalesce(a.digest, v.digest) AS digest, a.preview, coalesce(a.value, v.value) AS value,
+       a.version AS version_id, v.artifact, v.number, v.version, v.pipeline, v.role,
+       CASE WHEN a.version IS NULL THEN NULL ELSE coalesce(v.status, 'deleted') END AS status,
+       make_timestamp(v.created_at) AS created_at, v."user", v.facts,
+       try_cast(v.facts -> '$.shape' AS BIGINT[]) AS shape,
+       try_cast(v.facts -> '$.columns' AS VARCHAR[]) AS column_names,
+       v.files ->> '$[*].name' AS files
+FROM data.artifacts a LEFT JOIN data.artifact_versions v ON v.id = a.version
+UNION ALL
+SELECT v.run_id, v.step, coalesce(v.name, v.artifact), v.kind, v.type, v.size, v.digest,
+       v.facts ->> '$.preview', v.value, v.id, v.artifact, v.number, v.version, v.pipeline, v.role,
+       v.status, make_timestamp(v.created_at), v."user", v.facts,
+       try_cast(v.facts -> '$.shape' AS BIGINT[]),
+       try_cast(v.facts -> '$.columns' AS VARCHAR[]), v.files ->> '$[*].name'
+FROM data.artifact_versions v
+WHERE v.status <> 'deleted'
+  AND NOT EXISTS (FROM data.artifacts a WHERE a.run_id = v.run_id AND a.version = v.id);
 
 CREATE OR REPLACE VIEW main.logs AS
 SELECT run_id, make_timestamp(time) AS time, stream, text, step, level FROM data.logs;

@@ -11,7 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from . import aliases, metadata, modellinks, modelmaking, models, tags
+from . import (
+    aliases,
+    deleting,
+    finding,
+    logs,
+    metadata,
+    modellinks,
+    modelmaking,
+    models,
+    tags,
+    versions,
+)
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -21,6 +32,7 @@ __all__ = ["CHANGES", "READS"]
 Work: TypeAlias = "Callable[[DuckDBPyConnection, dict[str, Any]], Any]"
 
 READS: dict[str, Work] = {
+    **finding.READS,
     **models.READS,
     **aliases.READS,
     **modellinks.READS,
@@ -28,9 +40,12 @@ READS: dict[str, Work] = {
     **metadata.READS,
 }
 CHANGES: dict[str, Work] = {
+    **versions.CHANGES,
+    **deleting.CHANGES,
     **modelmaking.CHANGES,
     **aliases.CHANGES,
     **modellinks.CHANGES,
     **tags.CHANGES,
     **metadata.CHANGES,
 }
+READS |= logs.READS

@@ -1,0 +1,101 @@
+"""What keeps an artifact version: who takes it, and who says that it stays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["KEEP", "keepers", "said"]
+
+KEEP = "keep"
+"""The tag of what is never deleted, of a version or of all versions of an artifact."""
+
+# Each part: id of the version, kind of the keeper, who it is, and how. `picked` are the versions
+# that are asked for. A run that took a version from an earlier one (cached) has it as its output.
+# What a run or a step made belongs to the model that it was made for.
+_QUERY = """
+WITH picked AS (
+    SELECT id, artifact, run_id, step FROM data.artifact_versions
+    WHERE id IN (SELECT unnest(?::VARCHAR[]))
+), gone AS (SELECT unnest(?::VARCHAR[]) AS run_id)
+SELECT u.version, 'run' AS kind, u.run_id AS name, max(u.input) AS how
+FROM data.uses u JOIN picked p ON p.id = u.version JOIN data.runs r ON r.run_id = u.run_id
+WHERE u.run_id IS DISTINCT FROM p.run_id AND u.run_id NOT IN (FROM gone)
+GROUP BY u.version, u.run_id
+UNION ALL
+SELECT a.version, 'run', a.run_id, max('output of ' || a.step)
+FROM data.artifacts a JOIN picked p ON p.id = a.version JOIN data.runs r ON r.run_id = a.run_id
+WHERE a.run_id IS DISTINCT FROM p.run_id AND a.run_id NOT IN (FROM gone)
+GROUP BY a.version, a.run_id
+UNION ALL
+SELECT DISTINCT p.id, 'model', m.model, m.version
+FROM data.model_links l JOIN picked p ON (l.kind = 'artifact_version' AND l.subject = p.id)
+    OR (l.kind = 'run' AND l.subject = p.run_id)
+    OR (l.kind = 'step' AND l.subject = p.run_id || '/' || p.step)
+JOIN data.model_versions m ON m.id = l.version
+UNION ALL
+SELECT p.id, 'tag', t.tag, NULL
+FROM data.tagged t JOIN picked p ON (t.kind = 'artifact_version' AND t.subject = p.id)
+    OR (t.kind = 'artifact' AND t.subject = p.artifact)
+WHERE t.tag = ?
+"""
+# Whatever form settings have: an id in them is a reference, as no two things have the same.
+_SETTINGS = """
+SELECT 'snapshot' AS kind, s.pipeline || '@' || s.number AS name, (
+    SELECT string_agg(d.name, ', ' ORDER BY d.name) FROM data.deployments d
+    WHERE d.pipeline = s.pipeline AND d.snapshot = s.number AND d.state <> 'removed'
+), concat_ws(' ', s.settings, s.held, s.manifest) AS said
+FROM data.snapshots s WHERE regexp_matches(said, ?)
+UNION ALL
+SELECT 'deployment', d.name, NULL, concat_ws(' ', d.settings, d.traffic) AS said
+FROM data.deployments d WHERE d.state <> 'removed' AND regexp_matches(said, ?)
+"""
+_ID = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+
+def keepers(
+    cursor: DuckDBPyConnection, versions: Collection[str], without: Iterable[str] = ()
+) -> dict[str, list[dict[str, Any]]]:
+    """Return what keeps each of ``versions`` (ids) that anything keeps.
+
+    A keeper is ``{"kind", "name", "how"}``: a "run" that takes it as the input ``how``, a "model"
+    of the version ``how``, a "snapshot" that ``how`` serve, a "deployment", or the "tag" keep. The
+    runs ``without`` do not count, as they are about to go; nor does what the run that made it does
+    with it.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    if not versions:
+        return found
+    wanted = list(versions)
+    rows = cursor.execute(_QUERY, [wanted, list(without), KEEP]).fetchall()
+    rows += _in_settings(cursor, set(wanted))
+    for version, kind, name, how in rows:
+        found.setdefault(version, []).append({"kind": kind, "name": name, "how": how})
+    return found
+
+
+def said(keeper: dict[str, Any]) -> str:
+    """A keeper in words."""
+    kind, name, how = keeper["kind"], keeper["name"], keeper["how"]
+    match kind:
+        case "run":
+            return f"run {name} uses it ({how})"
+        case "model":
+            return f"it belongs to version {how} of model '{name}'"
+        case "snapshot":
+            return f"snapshot {name} holds it" + (f", served by {how}" if how else "")
+        case "deployment":
+            return f"deployment '{name}' names it"
+    return f"it is tagged '{name}'"
+
+
+def _in_settings(cursor: DuckDBPyConnection, versions: set[str]) -> list[tuple[Any, ...]]:
+    found = []
+    for kind, name, how, text in cursor.execute(_SETTINGS, [_ID, _ID]).fetchall():
+        named = versions.intersection(re.findall(_ID, text))
+        found += [(version, kind, name, how) for version in named]
+    return found
