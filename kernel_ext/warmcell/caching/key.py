@@ -1,0 +1,214 @@
+"""The key of a step: a digest of everything that its policy says counts, part by part.
+
+The parts are kept with the results, so that a run can say which of them differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping
+from types import CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from warmcell.errors import UsageError
+from warmcell.snapshots import code as codes
+from warmcell.snapshots import identity
+from warmcell.snapshots.fingerprints import Hasher
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from warmcell.caching.policy import CachePolicy
+    from warmcell.steps import Step
+
+__all__ = ["Key", "differences", "key_of"]
+
+FORMAT = b"1"  # of keys: results under another are never found
+
+
+class Key(NamedTuple):
+    """``digest`` is what results are looked up by, 64 hex digits; ``parts`` are digests by what
+    they are of: "code", "global model", "input table", "parameter n", "file a.csv"…"""
+
+    digest: str
+    parts: dict[str, str]
+
+
+def key_of(
+    step: Step,
+    policy: CachePolicy,
+    *,
+    inputs: Mapping[str, str],
+    parameters: Mapping[str, Any],
+) -> Key | str:
+    """The key of a call of ``step``, or a sentence why there can be none.
+
+    ``inputs`` are the artifact versions that it takes, by the name of its input: the digest of the
+    value, or of the id. ``parameters`` are the values of its other inputs.
+
+    Raises :class:`UsageError` where the policy cannot be followed.
+    """
+    ignored = frozenset(policy.ignored_inputs or ())
+    unknown = ignored - step.inputs.parameters.keys()
+    if unknown:
+        raise UsageError(
+            f"The cache policy of step '{step.name}' ignores '{min(unknown)}', which is no input.",
+            hint=f"It has {', '.join(step.inputs.parameters) or 'none'}.",
+        )
+    parts: dict[str, str] = {"step": step.name}
+    for output in step.outputs:
+        parts[f"output {output.name}"] = ""
+    if policy.include_step_code:
+        parts["code"] = _code(step.function)
+    if policy.include_globals:
+        for name, value in _globals(step.function).items():
+            found = _value(value)
+            if found is None:
+                return f"the global `{name}` can be told apart only by where it is in memory"
+            parts[f"global {name}"] = found
+    for name, digest in inputs.items():
+        if name not in ignored:
+            parts[f"input {name}"] = digest
+    if policy.include_step_parameters:
+        for name, value in parameters.items():
+            if name in ignored:
+                continue
+            found = _value(value)
+            if found is None:
+                return f"the input `{name}` can be told apart only by where it is in memory"
+            parts[f"parameter {name}"] = found
+    parts |= _dependencies(step, policy)
+    whole = hashlib.sha256(FORMAT)
+    for name in sorted(parts):
+        whole.update(f"{len(name)}:{name}{len(parts[name])}:{parts[name]}".encode())
+    return Key(whole.hexdigest(), parts)
+
+
+def differences(now: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
+    """What is different in two keys of one step, in words: "code", "global model", …"""
+    names = [*now, *(name for name in before if name not in now)]
+    return [name for name in names if now.get(name) != before.get(name)]
+
+
+def _code(function: Any) -> str:
+    """The digest of a function's code and of the notebook code that it reaches; what it reads are
+    parts of their own."""
+    hasher = Hasher()
+    for part in _reached(function):
+        identity.code(hasher, part)
+    return hasher.hexdigest()
+
+
+def _reached(function: Any) -> list[CodeType]:
+    found: list[CodeType] = []
+    seen: set[int] = set()
+    pending = [inspect.unwrap(function)]
+    while pending:
+        item = pending.pop(0)
+        if not isinstance(item, FunctionType) or id(item) in seen:
+            continue
+        seen.add(id(item))
+        found.append(item.__code__)
+        space = codes.globals_of(item)
+        pending += [_function(space[name]) for name in sorted(space)]
+        pending += [_function(cell) for cell in _cells(item)]
+    return found
+
+
+def _globals(function: Any) -> dict[str, Any]:
+    """The values that a function and the notebook functions below it read, by name."""
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+    pending = [inspect.unwrap(function)]
+    while pending:
+        item = pending.pop(0)
+        if not isinstance(item, FunctionType) or id(item) in seen:
+            continue
+        seen.add(id(item))
+        space = dict(codes.globals_of(item))
+        space |= dict(zip(item.__code__.co_freevars, _cells(item), strict=False))
+        for name, default in (inspect.signature(item).parameters).items():
+            if default.default is not inspect.Parameter.empty:
+                space[f"{item.__name__}({name})"] = default.default
+        for name in sorted(space):
+            below = _function(space[name])
+            if below is not None and _is_of_the_notebook(below):
+                pending.append(below)
+            else:
+                found.setdefault(name, space[name])
+    return found
+
+
+def _function(value: Any) -> FunctionType | None:
+    """The function in a value: itself, or what a step is made of."""
+    from warmcell.steps import Step
+
+    if isinstance(value, Step):
+        value = value.function
+    return value if isinstance(value, FunctionType) else None
+
+
+def _is_of_the_notebook(function: FunctionType) -> bool:
+    from warmcell.snapshots.homes import home_of_function
+
+    return home_of_function(function) != "installed"
+
+
+def _cells(function: FunctionType) -> list[Any]:
+    values = []
+    for cell in function.__closure__ or ():
+        try:
+            values.append(cell.cell_contents)
+        except ValueError:
+            values.append(None)
+    return values
+
+
+def _value(value: Any) -> str | None:
+    """The digest of a value; None for what has none."""
+    hasher = Hasher()
+    hasher.add(value)
+    return hasher.hexdigest() if hasher.exact else None
+
+
+def _dependencies(step: Step, policy: CachePolicy) -> dict[str, str]:
+    parts = {f"file {path}": _file(step, path) for path in policy.file_dependencies or ()}
+    for item in policy.source_dependencies or ():
+        parts[f"source {getattr(item, '__qualname__', getattr(item, '__name__', item))}"] = _source(
+            step, item
+        )
+    if policy.cache_func is not None:
+        told = policy.cache_func()
+        if not isinstance(told, str):
+            raise UsageError(
+                f"The cache_func of step '{step.name}' returned {type(told).__name__}, not text."
+            )
+        parts["cache_func"] = told
+    return parts
+
+
+def _file(step: Step, path: Path) -> str:
+    try:
+        with path.expanduser().open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(
+            f"The cache policy of step '{step.name}' depends on the file '{path}', which cannot be "
+            f"read: {error.strerror}.",
+            hint="The path is relative to the notebook's folder.",
+        ) from error
+
+
+def _source(step: Step, item: Any) -> str:
+    if isinstance(item, ModuleType | type | FunctionType):
+        try:
+            return hashlib.sha256(inspect.getsource(item).encode()).hexdigest()
+        except (OSError, TypeError):
+            found = _value(item)
+            if found is not None:
+                return found
+    raise UsageError(
+        f"The cache policy of step '{step.name}' depends on the source of {item!r}.",
+        hint="Name modules, classes and functions themselves.",
+    )

@@ -1,0 +1,144 @@
+"""The key of a step: what changes it, what does not, and what is said of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from warmcell.caching import CachePolicy, Key, differences, key_of, policy_of
+from warmcell.errors import UsageError
+from warmcell.steps import Step
+
+CELL = """
+import numpy as np
+from warmcell import step
+
+weights = np.arange(3.0)
+factor = 2
+
+def helper(x):
+    "Helps."
+    return x * factor
+
+@step
+def train(table: list, rate: float = 0.1) -> float:
+    return helper(sum(table)) + float(weights.sum()) * rate
+"""
+
+OTHER = CELL.replace("sum(table)", "max(table)")
+
+
+def step(cell: str = CELL, **values: Any) -> Step:
+    """The step that a cell defines, in a namespace of its own."""
+    space: dict[str, Any] = {"__name__": "__main__", **values}
+    exec(compile(cell, "<cell>", "exec"), space)
+    found = space["train"]
+    assert isinstance(found, Step)
+    found.function.__globals__.update(values)
+    return found
+
+
+def key(made: Step, policy: CachePolicy | None = None, rate: float = 0.1, table: str = "t1") -> Key:
+    found = key_of(
+        made, policy or CachePolicy(), inputs={"table": table}, parameters={"rate": rate}
+    )
+    assert isinstance(found, Key), found
+    return found
+
+
+def test_the_same_step_has_the_same_key() -> None:
+    """A cell that ran again, comments, docstrings and lines do not matter."""
+    edited = CELL.replace('"Helps."', '"Helps a lot."').replace("return x", "# now\n    return x")
+    assert key(step()) == key(step()) == key(step(edited))
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda: key(step(OTHER)), ["code"]),
+        (lambda: key(step(CELL.replace("x * factor", "x + factor"))), ["code"]),
+        (lambda: key(step(factor=3)), ["global factor"]),
+        (lambda: key(step(weights=np.arange(4.0))), ["global weights"]),
+        (lambda: key(step(), rate=0.2), ["parameter rate"]),
+        (lambda: key(step(), table="t2"), ["input table"]),
+    ],
+)
+def test_what_changes_it(change: Callable[[], Key], part: list[str]) -> None:
+    """Code, also of a helper, values that it reads, parameters and inputs, each by its name."""
+    before, after = key(step()), change()
+    assert after.digest != before.digest
+    assert differences(after.parts, before.parts) == part
+
+
+@pytest.mark.parametrize(
+    ("policy", "change"),
+    [
+        (CachePolicy(include_step_code=False), lambda p: key(step(OTHER), p)),
+        (CachePolicy(include_globals=False), lambda p: key(step(factor=3), p)),
+        (CachePolicy(include_step_parameters=False), lambda p: key(step(), p, rate=0.2)),
+        (CachePolicy(ignored_inputs=["rate"]), lambda p: key(step(), p, rate=0.2)),
+        (CachePolicy(ignored_inputs=["table"]), lambda p: key(step(), p, table="t2")),
+    ],
+)  # fmt: skip
+def test_what_a_policy_leaves_out(
+    policy: CachePolicy, change: Callable[[CachePolicy], Key]
+) -> None:
+    """What is left out changes no key."""
+    assert key(step(), policy) == change(policy)
+
+
+def test_files_sources_and_functions_count(tmp_path: Path) -> None:
+    """The contents of a file, the source of a function, and what a function of one's own says."""
+    file = tmp_path / "data.csv"
+    file.write_text("1")
+    said = ["a"]
+    policy = CachePolicy(
+        file_dependencies=[file], source_dependencies=[step], cache_func=lambda: said[0]
+    )
+    first = key(step(), policy)
+    file.write_text("2")
+    said[0] = "b"
+    second = key(step(), policy)
+    assert differences(second.parts, first.parts) == [f"file {file}", "cache_func"]
+    assert "source step" in first.parts
+
+
+def test_what_has_no_value_has_no_key() -> None:
+    """An object that can be told apart only by where it is makes no key, and is named."""
+    told = key_of(step(factor=threading.Thread()), CachePolicy(), inputs={}, parameters={})
+    assert told == "the global `factor` can be told apart only by where it is in memory"
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        (CachePolicy(ignored_inputs=["rates"]), "ignores 'rates', which is no input"),
+        (CachePolicy(file_dependencies=[Path("no-such-file")]), "No such file"),
+        (CachePolicy(source_dependencies=[5]), "the source of 5"),
+        (CachePolicy(cache_func=lambda: 5), "returned int, not text"),  # type: ignore[arg-type, return-value]
+    ],
+)
+def test_a_policy_that_cannot_be_followed(policy: CachePolicy, message: str) -> None:
+    """The message names the step and what is wrong."""
+    with pytest.raises(UsageError, match=message) as raised:
+        key(step(), policy)
+    assert "train" in str(raised.value)
+
+
+def test_policies_are_read_strictly() -> None:
+    """From a dict or by its name; a wrong name is told with the right one."""
+    assert policy_of({"expires_after": 60}).expires_after == 60
+    assert policy_of("default") == policy_of(None) == CachePolicy()
+    for given, message in (
+        ({"expire_after": 5}, "expires_after"),
+        ({"expires_after": 0}, "greater than 0"),
+        ({"cache_func": 5}, "a function without parameters"),
+        ("none", "cache_policy"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            policy_of(given)
