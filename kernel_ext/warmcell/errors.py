@@ -206,6 +206,10 @@ class StepCancelled(BaseException):
     ``except Exception`` does not swallow it."""
 
 
+class ArtifactError(WarmcellError, RuntimeError):
+    """A value cannot be kept as an artifact, or an artifact version cannot be loaded."""
+
+
 # -- store and link --------------------------------------------------------------------------
 
 

@@ -13,8 +13,7 @@ import pydantic
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from warmcell.artifacts import INLINE, describe, dump, load, recorded, serializer_of
-from warmcell.errors import NotFound
+from warmcell.artifacts import INLINE, describe, recorded
 
 
 class Customer(pydantic.BaseModel):
@@ -152,55 +151,3 @@ class TestRecorded:
             "c": {"name": "é", "since": "2026-01-02"},
         }
         assert recorded({}) == b"{}"
-
-
-class TestBytes:
-    @pytest.mark.parametrize(
-        ("value", "kind"),
-        [
-            ({"a": [1, 2.5, None]}, "json"),
-            ("text \ud800", "text"),
-            (b"\x00", "bytes"),
-            (np.arange(6).reshape(2, 3), "numpy"),
-            (np.float32(1.5), "numpy"),
-            (np.array("2026-01-02", dtype="M8[D]"), "numpy"),
-            (Customer(name="a"), "pydantic"),
-            (Order("a", [1]), "dataclass"),
-            ({1: "int keys"}, "pickle"),
-            ((1, 2), "pickle"),
-            (float("inf"), "pickle"),
-            (datetime.date(2026, 1, 2), "pickle"),
-            (complex(1, 2), "pickle"),
-        ],
-        ids=str,
-    )
-    def test_values_come_back_equal(self, value: Any, kind: str) -> None:
-        """What is written is read back equal and of the same type, pickled where JSON is lossy."""
-        written, data = dump(value)
-        again = load(written, data, type(value))
-        assert written == kind
-        assert type(again) is type(value)
-        assert np.all(again == value)
-
-    @pytest.mark.parametrize("frame", [FRAME, FRAME["a"], pd.DataFrame({1: [complex(1)]})], ids=str)
-    def test_tables_come_back(self, frame: Any) -> None:
-        """Frames and series come back the same, also those that Parquet refuses."""
-        kind, data = dump(frame)
-        again = load(kind, data)
-        assert kind == "pandas"
-        assert again.equals(frame)
-
-    def test_models_and_figures(self) -> None:
-        """A model predicts the same afterwards; a figure becomes its PNG."""
-        kind, data = dump(MODEL)
-        assert load(kind, data).predict([[1.0, 2.0]]) == pytest.approx([1.0])
-        kind, data = dump(matplotlib.figure.Figure())
-        assert load(kind, data)[:4] == b"\x89PNG"
-
-    def test_what_cannot_be_written_says_so(self) -> None:
-        """A connection cannot be written, and an unknown kind cannot be read."""
-        with pytest.raises(TypeError), sqlite3.connect(":memory:") as connection:
-            dump(connection)
-        connection.close()
-        with pytest.raises(NotFound):
-            serializer_of("hologram")

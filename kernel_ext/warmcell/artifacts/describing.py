@@ -7,15 +7,13 @@ from typing import Any
 
 import msgspec
 
+from warmcell.artifacts.files import INLINE
 from warmcell.artifacts.registry import serializer_for
 from warmcell.artifacts.serializer import Summary
 from warmcell.records import ArtifactRecord
 from warmcell.schemas.jsonform import qualified, to_json
 
 __all__ = ["INLINE", "describe", "recorded"]
-
-INLINE = 16_384
-"""The most bytes of JSON that are kept inline."""
 
 _SHORT = 1_000
 _FEW = 32

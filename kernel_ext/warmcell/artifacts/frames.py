@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import sys
+from importlib import import_module
 from typing import Any, ClassVar
 
-from warmcell.artifacts.serializer import Summary, family
+from warmcell.artifacts.files import Incoming, Outgoing
+from warmcell.artifacts.serializer import Serializer, Summary, family
 
 __all__ = ["Frames"]
 
-_MAGIC = b"PAR1"
+_FILE = "value.parquet"
+_COLUMN = "value"
+_MOST_COLUMNS = 1_000  # whose types are told
 
 
-class Frames:
+class Frames(Serializer):
     """Tables and columns of pandas."""
 
     kind: ClassVar[str] = "pandas"
@@ -32,18 +35,95 @@ class Frames:
         more = ", …" if columns > 8 else ""
         return Summary(None, f"{rows:,} rows x {columns:,} columns: {names}{more}")
 
-    def dump(self, value: Any) -> bytes:
-        if value.ndim == 2:
-            try:
-                return bytes(value.to_parquet())
-            except (ImportError, ValueError, TypeError, NotImplementedError):
-                pass  # no pyarrow, or columns that Parquet does not have
-        buffer = io.BytesIO()
-        value.to_pickle(buffer)
-        return buffer.getvalue()
+    def freeze(self, value: Any) -> Any:
+        pandas = sys.modules["pandas"]
+        # From version 3 on, what is written to a frame is not seen through its copies.
+        if int(pandas.__version__.partition(".")[0]) < 3:
+            return None
+        return value.copy(deep=False)
 
-    def load(self, data: bytes, hint: type | None = None) -> Any:
+    def save(self, value: Any, out: Outgoing) -> None:
         import pandas
 
-        read = pandas.read_parquet if data[:4] == _MAGIC else pandas.read_pickle
-        return read(io.BytesIO(data))
+        if type(value) is pandas.Series:
+            if type(value.name) not in (str, int, type(None)):
+                raise TypeError("a name that JSON does not have")
+            out.form["series"] = [value.name]
+            value = value.to_frame(_COLUMN)
+        elif type(value) is not pandas.DataFrame:
+            raise TypeError("a subclass of frames is more than its table")
+        try:
+            arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+        except ImportError as error:
+            raise TypeError("Parquet needs pyarrow") from error
+        try:
+            table = arrow.Table.from_pandas(value)
+            _check(value, table)
+            parquet.write_table(table, out.path(_FILE))
+        except (arrow.ArrowException, NotImplementedError, KeyError) as error:
+            raise TypeError(f"Parquet does not have it: {error}") from error
+
+    def load(self, parts: Incoming) -> Any:
+        with parts.checking(_FILE) as path:
+            frame = import_module("pyarrow.parquet").ParquetFile(path).read().to_pandas()
+        if "series" not in parts.form:
+            return frame
+        column = frame[_COLUMN]
+        column.name = parts.form["series"][0]
+        return column
+
+    def facts(self, value: Any) -> dict[str, Any]:
+        if value.ndim == 1:
+            return {"rows": len(value), "dtype": str(value.dtype)}
+        rows, columns = value.shape
+        types = zip(value.columns[:_MOST_COLUMNS], value.dtypes[:_MOST_COLUMNS], strict=False)
+        schema = {str(name): str(dtype) for name, dtype in types}
+        return {"rows": rows, "columns": columns, "schema": schema}
+
+
+def _check(frame: Any, table: Any) -> None:
+    """Raise ``TypeError`` if ``table`` would not give ``frame`` back."""
+    again = table.slice(0, 0).to_pandas()
+    same = (
+        list(again.dtypes) == list(frame.dtypes)
+        and again.columns.equals(frame.columns)
+        and again.columns.dtype == frame.columns.dtype
+        and type(again.columns) is type(frame.columns)
+        and list(again.columns.names) == list(frame.columns.names)
+        and type(again.index) is type(frame.index)
+        and list(again.index.names) == list(frame.index.names)
+        and _dtypes(again.index) == _dtypes(frame.index)
+        and again.attrs == frame.attrs
+        and frame.flags.allows_duplicate_labels
+    )
+    if not same:
+        raise TypeError("Parquet would give other types back")
+    loose = [number for number, dtype in enumerate(frame.dtypes) if dtype.kind == "O"]
+    if any(dtype.kind == "O" for dtype in _dtypes(frame.index)):
+        again = table.to_pandas()  # all of it, for the sake of the index
+        if not _identical(_labels(again.index), _labels(frame.index)):
+            raise TypeError("Parquet would give another index back")
+    for number in loose:
+        name = frame.columns[number]
+        column = table.column(number).to_pandas()
+        if not _identical(list(column), list(frame[name])):
+            raise TypeError(f"Parquet would give other values back in column {name!r}")
+
+
+def _dtypes(index: Any) -> list[Any]:
+    return list(index.dtypes) if index.nlevels > 1 else [index.dtype]
+
+
+def _labels(index: Any) -> list[Any]:
+    """The labels one by one: those of a level do not hide in tuples."""
+    return [label for level in range(index.nlevels) for label in index.get_level_values(level)]
+
+
+def _identical(first: list[Any], second: list[Any]) -> bool:
+    return all(
+        type(a) is type(b) and (a is b or (type(a) not in _LOOSE and bool(a == b)))
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+_LOOSE = (list, dict, tuple, set)  # whose items would have to be looked at as well

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import Any, ClassVar
 
-from warmcell.artifacts.serializer import Summary
+from warmcell.artifacts.files import Incoming, Outgoing
+from warmcell.artifacts.pickled import pickled, unpickled
+from warmcell.artifacts.serializer import Serializer, Summary
 
 __all__ = ["Models"]
 
 
-class Models:
+class Models(Serializer):
     """Estimators: ``fit`` and ``get_params``, as scikit-learn, XGBoost and LightGBM have them."""
 
     kind: ClassVar[str] = "model"
+    role = "model"
+    runs_code = True
 
     def accepts(self, value: Any) -> bool:
         kind = type(value)
@@ -24,11 +27,18 @@ class Models:
         fitted = f", {inputs} features" if inputs is not None else ""
         return Summary(None, f"{type(value).__name__}{fitted}")
 
-    def dump(self, value: Any) -> bytes:
-        try:
-            return pickle.dumps(value, protocol=5)
-        except (pickle.PicklingError, AttributeError) as error:
-            raise TypeError(str(error)) from error
+    def save(self, value: Any, out: Outgoing) -> None:
+        pickled(value, out)
 
-    def load(self, data: bytes, hint: type | None = None) -> Any:
-        return pickle.loads(data)  # noqa: S301 - the caller vouches for the bytes
+    def load(self, parts: Incoming) -> Any:
+        return unpickled(parts)
+
+    def facts(self, value: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {"class": type(value).__name__}
+        inputs = getattr(value, "n_features_in_", None)
+        if isinstance(inputs, int):
+            found["features"] = inputs
+        plain = (bool, int, float, str, type(None))
+        given = value.get_params(deep=False).items()
+        found["parameters"] = {name: item for name, item in given if type(item) in plain}
+        return found

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import sys
+from importlib import import_module
 from typing import Any, ClassVar
 
 import pydantic
 
+from warmcell.artifacts.files import INLINE, Incoming, Outgoing
 from warmcell.artifacts.plain import fits
-from warmcell.artifacts.serializer import Summary
+from warmcell.artifacts.serializer import Serializer, Summary
+from warmcell.errors import ArtifactError
 from warmcell.schemas.jsonform import to_json
 
 __all__ = ["Dataclasses", "PydanticModels"]
 
-_INLINE = 16_384
+
+class _Fielded(Serializer):
+    """Read by the class of the value, where this process has it and it still takes the fields."""
+
+    def save(self, value: Any, out: Outgoing) -> None:
+        kind = type(value)
+        if "<locals>" in kind.__qualname__:
+            raise TypeError("a class inside a function cannot be found again")
+        adapter = pydantic.TypeAdapter(kind)
+        data = adapter.dump_json(value, by_alias=True, warnings="error")
+        if not _equal(adapter.validate_json(data), value):
+            raise TypeError("JSON would not give this value back")
+        out.form["class"] = [kind.__module__, kind.__qualname__]
+        if not out.inline(json.loads(data)):
+            out.write("value.json", data)
+
+    def load(self, parts: Incoming) -> Any:
+        kind = parts.hint or _class(parts)
+        data = parts.read("value.json") if parts.names else json.dumps(parts.value).encode()
+        return pydantic.TypeAdapter(kind).validate_json(data)
 
 
-class PydanticModels:
+class PydanticModels(_Fielded):
     """Instances of pydantic models."""
 
     kind: ClassVar[str] = "pydantic"
@@ -27,14 +51,11 @@ class PydanticModels:
     def summarise(self, value: pydantic.BaseModel) -> Summary:
         return _summary(value, ", ".join(type(value).model_fields))
 
-    def dump(self, value: pydantic.BaseModel) -> bytes:
-        return value.model_dump_json(by_alias=True).encode()
-
-    def load(self, data: bytes, hint: type | None = None) -> Any:
-        return pydantic.TypeAdapter(hint or dict[str, Any]).validate_json(data)
+    def facts(self, value: pydantic.BaseModel) -> dict[str, Any]:
+        return {"fields": list(type(value).model_fields)}
 
 
-class Dataclasses:
+class Dataclasses(_Fielded):
     """Instances of dataclasses."""
 
     kind: ClassVar[str] = "dataclass"
@@ -45,11 +66,48 @@ class Dataclasses:
     def summarise(self, value: Any) -> Summary:
         return _summary(value, ", ".join(f.name for f in dataclasses.fields(value)))
 
-    def dump(self, value: Any) -> bytes:
-        return pydantic.TypeAdapter(type(value)).dump_json(value)
+    def facts(self, value: Any) -> dict[str, Any]:
+        return {"fields": [field.name for field in dataclasses.fields(value)]}
 
-    def load(self, data: bytes, hint: type | None = None) -> Any:
-        return pydantic.TypeAdapter(hint or dict[str, Any]).validate_json(data)
+
+def _equal(again: Any, value: Any) -> bool:
+    """Whether the two are the same, types of what is inside included: ``1 == 1.0 == True``."""
+    if type(again) is not type(value):
+        return False
+    if isinstance(value, dict):
+        return list(again) == list(value) and all(
+            _equal(again[key], item) for key, item in value.items()
+        )
+    if isinstance(value, list | tuple):
+        return len(again) == len(value) and all(map(_equal, again, value))
+    if isinstance(value, pydantic.BaseModel):
+        extra = (again.__pydantic_extra__, value.__pydantic_extra__)
+        private = (again.__pydantic_private__, value.__pydantic_private__)
+        return _equal(again.__dict__, value.__dict__) and _equal(*extra) and _equal(*private)
+    if dataclasses.is_dataclass(value):
+        return _equal(getattr(again, "__dict__", None), getattr(value, "__dict__", None)) and (
+            bool(again == value)
+        )
+    return bool(again == value)
+
+
+def _class(parts: Incoming) -> Any:
+    """The class of the value. A module is imported for it only where this user signed that."""
+    module, name = parts.form["class"]
+    found: Any = sys.modules.get(module)
+    if found is None and parts.signed:
+        try:
+            found = import_module(module)
+        except ImportError:
+            found = None
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if not isinstance(found, type):
+        raise ArtifactError(
+            f"The class {name} of this artifact version is not here.",
+            hint=f"Import {module}, or define it again, or pass a class: load(type=...).",
+        )
+    return found
 
 
 def _summary(value: Any, fields: str) -> Summary:
@@ -59,6 +117,6 @@ def _summary(value: Any, fields: str) -> Summary:
             data = to_json(value)
         except ValueError:
             return Summary(None, preview)
-        if len(data) <= _INLINE:
+        if len(data) <= INLINE:
             return Summary(len(data), None, data)
     return Summary(None, preview)

@@ -5,24 +5,27 @@ from __future__ import annotations
 import datetime
 import decimal
 import enum
+import json
 import uuid
 from typing import Any, ClassVar
 
 import pydantic_core
 
-from warmcell.artifacts.serializer import Summary
+from warmcell.artifacts.files import INLINE, Incoming, Outgoing, canonical
+from warmcell.artifacts.serializer import Serializer, Summary
+from warmcell.artifacts.typed import from_typed, to_typed
 from warmcell.schemas.jsonform import to_json
 
 __all__ = ["Bytes", "Json", "Text", "fits"]
 
 _NODES = 2_000
-_INLINE = 16_384
+_INLINE = INLINE
 _SHOWN = 200
 _ATOMS = (type(None), bool, int, float, datetime.date, datetime.time, datetime.timedelta)
 _SCALARS = (*_ATOMS, decimal.Decimal, uuid.UUID, enum.Enum)
 
 
-class Text:
+class Text(Serializer):
     """A string."""
 
     kind: ClassVar[str] = "text"
@@ -39,14 +42,30 @@ class Text:
             return Summary(len(data) - 2, None, data)
         return Summary(len(value), f"{len(value):,} characters: {value[:_SHOWN]!r}…")
 
-    def dump(self, value: str) -> bytes:
-        return value.encode("utf-8", "surrogatepass")
+    def freeze(self, value: str) -> Any:
+        return value
 
-    def load(self, data: bytes, hint: type | None = None) -> str:
-        return data.decode("utf-8", "surrogatepass")
+    def save(self, value: str, out: Outgoing) -> None:
+        if type(value) is not str:
+            raise TypeError("a subclass of str is more than its text")
+        data = value.encode("utf-8", "surrogatepass")
+        try:
+            small = len(data) <= INLINE and out.inline(value)
+        except ValueError:  # half a character, which JSON does not have
+            small = False
+        if not small:
+            out.write("value.txt", data)
+
+    def load(self, parts: Incoming) -> str:
+        if not parts.names:
+            return str(parts.value)
+        return parts.read("value.txt").decode("utf-8", "surrogatepass")
+
+    def facts(self, value: str) -> dict[str, Any]:
+        return {"characters": len(value)}
 
 
-class Bytes:
+class Bytes(Serializer):
     """Bytes, whatever they mean."""
 
     kind: ClassVar[str] = "bytes"
@@ -58,14 +77,24 @@ class Bytes:
         size = memoryview(value).nbytes
         return Summary(size, f"{size:,} bytes")
 
-    def dump(self, value: bytes) -> bytes:
-        return bytes(value)
+    def freeze(self, value: Any) -> Any:
+        return value if type(value) is bytes else None
 
-    def load(self, data: bytes, hint: type | None = None) -> bytes:
-        return data
+    def save(self, value: Any, out: Outgoing) -> None:
+        if type(value) not in (bytes, bytearray):
+            raise TypeError("only bytes and bytearray come back the same")
+        out.form["mutable"] = type(value) is bytearray
+        out.write("value.bin", value)
+
+    def load(self, parts: Incoming) -> Any:
+        data = parts.read("value.bin")
+        return bytearray(data) if parts.form.get("mutable") else data
+
+    def facts(self, value: Any) -> dict[str, Any]:
+        return {"bytes": memoryview(value).nbytes}
 
 
-class Json:
+class Json(Serializer):
     """Numbers, dates, enums, and containers of what has a JSON form."""
 
     kind: ClassVar[str] = "json"
@@ -83,14 +112,18 @@ class Json:
                 return Summary(len(data), None, data)
         return Summary(None, outline(value))
 
-    def dump(self, value: Any) -> bytes:
-        data = to_json(value)
-        if pydantic_core.from_json(data) != value:
-            raise ValueError("JSON would not give this value back")  # a tuple, a date, an int key
-        return data
+    def save(self, value: Any, out: Outgoing) -> None:
+        written = to_typed(value)
+        if not out.inline(written):
+            out.write("value.json", canonical(written))
 
-    def load(self, data: bytes, hint: type | None = None) -> Any:
-        return pydantic_core.from_json(data)
+    def load(self, parts: Incoming) -> Any:
+        if not parts.names:
+            return from_typed(parts.value)
+        return from_typed(json.loads(parts.read("value.json")))
+
+    def facts(self, value: Any) -> dict[str, Any]:
+        return {"items": len(value)} if hasattr(type(value), "__len__") else {}
 
 
 def fits(value: Any) -> bool:

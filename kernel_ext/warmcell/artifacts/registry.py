@@ -9,12 +9,16 @@ from warmcell.artifacts.figures import Figures, Images
 from warmcell.artifacts.frames import Frames
 from warmcell.artifacts.models import Models
 from warmcell.artifacts.objects import Dataclasses, PydanticModels
+from warmcell.artifacts.paths import Paths
 from warmcell.artifacts.pickled import Pickled
 from warmcell.artifacts.plain import Bytes, Json, Text
 from warmcell.artifacts.serializer import Serializer
-from warmcell.errors import NotFound
+from warmcell.artifacts.sparse import Sparse
+from warmcell.artifacts.tables import ArrowTables, Polars
+from warmcell.artifacts.tensors import Modules, Tensors
+from warmcell.errors import DefinitionError, NotFound
 
-__all__ = ["SERIALIZERS", "dump", "load", "serializer_for", "serializer_of"]
+__all__ = ["SERIALIZERS", "register", "serializer_for", "serializer_of"]
 
 SERIALIZERS: tuple[Serializer, ...] = (
     Text(),
@@ -22,39 +26,60 @@ SERIALIZERS: tuple[Serializer, ...] = (
     Arrays(),  # before Json: numpy.float64 is a float
     Json(),
     Frames(),
+    Polars(),
+    ArrowTables(),
     PydanticModels(),
     Dataclasses(),
+    Paths(),
+    Sparse(),
     Figures(),
     Images(),
+    Tensors(),
+    Modules(),
     Models(),
     Pickled(),
 )
 
+_registered: dict[type, Serializer] = {}
+
+
+def register(cls: type, serializer: Serializer) -> None:
+    """Have values of ``cls`` and of its subclasses written by ``serializer`` in this process;
+    registering the same class again replaces the earlier one. Raises :class:`DefinitionError`."""
+    given: Any = cls
+    if not isinstance(given, type) or given is object:
+        raise DefinitionError(f"A serializer is registered for a class, not for {given!r}.")
+    given, kind = serializer, getattr(serializer, "kind", None)
+    if not isinstance(given, Serializer) or not isinstance(kind, str) or not kind:
+        raise DefinitionError(
+            f"{serializer!r} is no serializer of {cls.__name__}.",
+            hint="Pass an instance of a subclass of warmcell.artifacts.Serializer with a `kind`.",
+        )
+    others = [*SERIALIZERS, *(one for known, one in _registered.items() if known is not cls)]
+    taken = next((one for one in others if one.kind == kind), None)
+    if taken is not None and type(taken) is not type(serializer):
+        raise DefinitionError(
+            f"The kind {kind!r} is that of {type(taken).__name__}.",
+            hint="Give the serializer a `kind` of its own: it says how to read what it wrote.",
+        )
+    _registered[cls] = serializer
+
 
 def serializer_for(value: Any) -> Serializer:
     """Return the serializer of ``value``; the last one takes everything."""
+    if _registered:
+        for cls in type(value).__mro__:
+            if cls in _registered:
+                return _registered[cls]
     return next(serializer for serializer in SERIALIZERS if serializer.accepts(value))
 
 
 def serializer_of(kind: str) -> Serializer:
     """Return the serializer of a kind. Raises :class:`NotFound` for one that does not exist."""
-    for serializer in SERIALIZERS:
+    for serializer in (*SERIALIZERS, *_registered.values()):
         if serializer.kind == kind:
             return serializer
-    raise NotFound(f"There is no artifact kind {kind!r}.")
-
-
-def dump(value: Any) -> tuple[str, bytes]:
-    """Write ``value``: its kind and its bytes; what its own kind cannot write is pickled."""
-    serializer = serializer_for(value)
-    try:
-        return serializer.kind, serializer.dump(value)
-    except (TypeError, ValueError):
-        if serializer.kind == Pickled.kind:
-            raise
-        return Pickled.kind, Pickled().dump(value)
-
-
-def load(kind: str, data: bytes, hint: type | None = None) -> Any:
-    """Read what :func:`dump` wrote. Pickles run code: pass trusted bytes only."""
-    return serializer_of(kind).load(data, hint)
+    raise NotFound(
+        f"There is no artifact kind {kind!r} in this process.",
+        hint="Import the module that calls warmcell.artifacts.register for it.",
+    )

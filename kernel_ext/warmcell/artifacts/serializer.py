@@ -1,8 +1,11 @@
-"""What a serializer is: the one seam between a kind of value and its bytes."""
+"""What a serializer is: the one seam between a kind of value and its files."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    from warmcell.artifacts.files import Incoming, Outgoing
 
 __all__ = ["Serializer", "Summary", "family"]
 
@@ -15,25 +18,44 @@ class Summary(NamedTuple):
     json: bytes | None = None
 
 
-class Serializer(Protocol):
-    """One kind of value. Instances hold no state and are used by many threads at once."""
+class Serializer:
+    """One kind of value. Instances hold no state and are used by many threads at once.
+
+    For a class of your own, subclass this, set ``kind``, write :meth:`save` and :meth:`load`, and
+    pass an instance to :func:`warmcell.artifacts.register`. ``role`` is an
+    :class:`~warmcell.enums.ArtifactType`. Set ``runs_code`` where loading can run code that is in
+    the files, as a pickle does: such files are loaded only if this user has signed them.
+    """
 
     kind: ClassVar[str]
+    role: ClassVar[str] = "data"
+    runs_code: ClassVar[bool] = False
 
     def accepts(self, value: Any) -> bool:
         """Say whether ``value`` is of this kind; cheap, and imports nothing."""
+        return False
 
     def summarise(self, value: Any) -> Summary:
         """Describe ``value`` in microseconds; never runs code of the user's, such as a repr."""
+        return Summary(None, type(value).__name__)
 
-    def dump(self, value: Any) -> bytes:
-        """Write ``value``. Raises ``ValueError`` or ``TypeError`` if it cannot be written."""
+    def freeze(self, value: Any) -> Any:
+        """A stand-in for ``value`` that does not change when ``value`` does, made in microseconds;
+        None where there is none, so that the value is written before its run goes on."""
+        return None
 
-    def load(self, data: bytes, hint: type | None = None) -> Any:
-        """Read what :meth:`dump` wrote; ``hint`` is the class to make, where one is needed.
+    def save(self, value: Any, out: Outgoing) -> None:
+        """Write ``value``. Raises ``ValueError`` or ``TypeError`` if this kind cannot give it back
+        as it is: it is pickled then."""
+        raise NotImplementedError
 
-        The kinds ``pandas``, ``model`` and ``pickle`` may run code: pass trusted bytes only.
-        """
+    def load(self, parts: Incoming) -> Any:
+        """Read what :meth:`save` wrote."""
+        raise NotImplementedError
+
+    def facts(self, value: Any) -> dict[str, Any]:
+        """What to know about ``value`` without loading it: JSON values by name."""
+        return {}
 
 
 def family(value: Any) -> str:

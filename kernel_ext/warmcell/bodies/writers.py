@@ -6,11 +6,11 @@ import csv
 import importlib.util
 import io
 import math
-import threading
 from functools import cache
 from typing import Any
 
-from warmcell.artifacts import serializer_of
+from warmcell.artifacts.arrays import npy
+from warmcell.artifacts.figures import drawn, png
 from warmcell.bodies import media
 from warmcell.bodies.sources import sniffed
 from warmcell.schemas.kinds import Name, kind_of, kind_of_value
@@ -18,7 +18,6 @@ from warmcell.schemas.kinds import Name, kind_of, kind_of_value
 __all__ = ["natural", "offered", "offers", "weight", "write"]
 
 _JSON_ONLY = (int, float, bool, dict, list, tuple, set)
-_drawing = threading.Lock()  # matplotlib shares its fonts and caches between figures
 
 
 def offers(value: Any) -> tuple[str, ...]:
@@ -71,7 +70,7 @@ def write(value: Any, content_type: str) -> tuple[bytes, str]:
     if content_type == media.PNG:
         return _png(kind, value), content_type
     if content_type == media.NPY:
-        return serializer_of("numpy").dump(value), content_type
+        return npy(value), content_type
     if content_type == media.ARROW:
         return _arrow(value), content_type
     return _csv(kind, value).encode(), f"{media.CSV}; charset=utf-8"
@@ -92,10 +91,7 @@ def _offers_of(kind: Name) -> tuple[str, ...]:
 
 
 def _png(kind: Name, value: Any) -> bytes:
-    if kind == "figure":
-        with _drawing:
-            return serializer_of("figure").dump(value)
-    return serializer_of("image").dump(value)
+    return drawn(value) if kind == "figure" else png(value)
 
 
 def _arrow(value: Any) -> bytes:

@@ -84,9 +84,9 @@ def _plain(value: Any) -> Any:
     if module == "pyarrow" and hasattr(value, "to_pylist"):
         return value.to_pylist()
     if module == "PIL" and hasattr(value, "save"):
-        from warmcell.artifacts.figures import Images
+        from warmcell.artifacts.figures import png
 
-        return Images().dump(value)
+        return png(value)
     if hasattr(value, "__struct_fields__"):
         return {name: getattr(value, name) for name in value.__struct_fields__}
     if hasattr(type(value), "__attrs_attrs__"):
