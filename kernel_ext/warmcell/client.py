@@ -23,6 +23,7 @@ from warmcell.remote.transport import Http, Transport
 if TYPE_CHECKING:
     from warmcell.changes import SnapshotDiff, Snapshots
     from warmcell.compared import RunComparison
+    from warmcell.remote.logs import LogLine
     from warmcell.runs import Run
 
 __all__ = ["Client", "Table"]
@@ -281,6 +282,27 @@ class Client(ModelClient):
 
         for line in logs_of(self, name, follow=follow, tail=tail):
             yield line.text
+
+    def search_logs(
+        self, text: str | None = None, *, regex: bool = False, limit: int = 100, **filters: Any
+    ) -> list[LogLine]:
+        """Return pieces of what runs wrote, the newest first: those that contain ``text``,
+        whatever its case, or with ``regex`` fit it.
+
+        Filters: ``run_id``, ``pipeline``, ``deployment``, ``step``, ``stream`` (stdout, stderr,
+        log, display), ``level``, ``since`` and ``until`` (RFC 3339 text or datetime).
+        """
+        from warmcell.options import close_match
+        from warmcell.remote.logs import FILTERS, search
+
+        for name in filters:
+            if name not in FILTERS:
+                raise UsageError(
+                    f"search_logs() has no filter {name!r}.",
+                    hint=close_match(name, FILTERS) or f"Filters: {', '.join(FILTERS)}.",
+                )
+        wanted = {name: _text(value) for name, value in filters.items() if value is not None}
+        return search(self, text, regex=regex, limit=limit, filters=wanted)
 
     def delete_deployment(self, name: str) -> None:
         """Stop serving: calls answer 404 from now on, its runs stay in the history."""

@@ -15,7 +15,13 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 from warmcell.errors import UsageError
 from warmcell.notebook import cells, signatures
 from warmcell.notebook.cell import Cell
-from warmcell.notebook.listing import deployments_table, history, pipelines_table, query
+from warmcell.notebook.listing import (
+    deployments_table,
+    found_in_logs,
+    history,
+    pipelines_table,
+    query,
+)
 from warmcell.notebook.names import literal, look_up, pipeline_named
 from warmcell.notebook.servingoptions import serving_options, settings_given
 from warmcell.options import PipelineOptions, Retry, StepOptions
@@ -248,6 +254,7 @@ class WarmcellMagics(Magics):
     @argument("--deployment", metavar="NAME", help="only runs of this deployment")
     @argument("--status", metavar="STATUS", help="succeeded, failed, running, lost, ...")
     @argument("--trigger", metavar="TRIGGER", help="call, cell, rerun, shadow, ...")
+    @argument("--logs", nargs="+", metavar="TEXT", help="lines with this text that runs wrote")
     @line_cell_magic
     def runs(self, line: str, cell: str | None = None) -> Any:
         """Show the run history; as %%runs, answer an SQL query over it with a DataFrame.
@@ -259,7 +266,7 @@ class WarmcellMagics(Magics):
         """
         given = {k: v for k, v in vars(_parse(WarmcellMagics.runs, line)).items() if v is not None}
         if cell is None:
-            return history(given)
+            return found_in_logs(given) if "logs" in given else history(given)
         if set(given) - {"limit"}:
             raise UsageError("%%runs takes --limit only.", hint="Filter with WHERE in the query.")
         return query(cell, **given)

@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         _keys(menu.menu("keys", "API keys of a deployment"))
     _runs(top.menu("runs", "the history of runs"))
     _snapshots(top.menu("snapshots", "what was deployed, by whom, and as a notebook again"))
+    _logs(top)
     _secrets(top.menu("secrets", "named secrets of this user, for get_secret() in steps"))
     _trust(top)
     _servers(top)
@@ -219,6 +220,18 @@ def _keys(menu: _Menu) -> None:
     _named(menu.add("list", "keys", "listing", "keys of a deployment"))
     revoke = _named(menu.add("revoke", "keys", "revoke", "make a key useless, at once"))
     revoke.add_argument("key_name", metavar="KEY", help="name of the key")
+
+
+def _logs(top: _Menu) -> None:
+    logs = top.add("logs", "logs", "search", "what runs wrote, the newest last")
+    logs.add_argument("--grep", metavar="TEXT", help="only lines with this text, in any case")
+    logs.add_argument("--regex", action="store_true", help="--grep is a regular expression")
+    logs.add_argument("--run", dest="run_id", metavar="RUN", help="only of this run")
+    for name in ("pipeline", "deployment", "step", "stream", "level"):
+        logs.add_argument(f"--{name}", metavar="NAME", help=f"only of this {name}")
+    logs.add_argument("--since", metavar="TIME", help="RFC 3339, such as 2026-11-21T08:00:00Z")
+    logs.add_argument("--until", metavar="TIME", help="before then")
+    logs.add_argument("--limit", type=int, default=100, metavar="N", help="how many (100)")
 
 
 def _secrets(menu: _Menu) -> None:

@@ -7,9 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from warmcell.client import Client
+from warmcell.errors import UsageError
 from warmcell.notebook.names import pipelines_in
 
-__all__ = ["Listing", "deployments_table", "history", "pipelines_table", "query"]
+__all__ = [
+    "Listing",
+    "deployments_table",
+    "found_in_logs",
+    "history",
+    "pipelines_table",
+    "query",
+]
 
 
 class Listing:
@@ -64,6 +72,27 @@ def history(filters: Mapping[str, Any]) -> Any:
     import warmcell_widgets
 
     return warmcell_widgets.history(**filters)
+
+
+def found_in_logs(given: Mapping[str, Any]) -> Listing:
+    """List the lines that runs wrote with the text ``logs``, the newest first. Raises
+    :class:`warmcell.errors.UsageError` for a filter of runs that lines do not have."""
+    filters = dict(given)
+    text = " ".join(filters.pop("logs")).strip("\"'")
+    for name in ("status", "trigger"):
+        if name in filters:
+            raise UsageError(
+                f"%runs --logs has no --{name}.", hint="It takes --pipeline, --deployment, --limit."
+            )
+    rows = [
+        [found.time[:19].replace("T", " "), found.deployment or found.pipeline, found.step,
+         found.run_id, line]
+        for found in Client().search_logs(text, **filters)
+        for line in found.text.splitlines()
+        if text.lower() in line.lower()
+    ]  # fmt: skip
+    columns = ["time", "of", "step", "run", "line"]
+    return Listing(columns, rows, f"No run wrote '{text}'.")
 
 
 def pipelines_table(namespace: Mapping[str, Any]) -> Listing:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
 
 if TYPE_CHECKING:
     from warmcell.client import Client
 
-__all__ = ["LogLine", "logs_of"]
+__all__ = ["FILTERS", "LogLine", "logs_of", "search"]
 
 DEFAULT = 1_000  # lines
 MOST = 100_000
+PAGE = 1_000
+FILTERS = (
+    "run_id", "pipeline", "deployment", "step", "stream", "level", "since", "until"
+)  # fmt: skip
 WAIT = 25.0  # seconds that one question for news may wait
 
 
@@ -24,6 +29,8 @@ class LogLine(NamedTuple):
     stream: str
     level: str | None
     text: str
+    pipeline: str | None = None
+    deployment: str | None = None
 
 
 def logs_of(
@@ -48,6 +55,24 @@ def logs_of(
         lines = _read(client, deployment, MOST, recent=True)
         yield from reversed([line for line in lines if line not in seen])
         seen = set(lines)
+
+
+def search(
+    client: Client, text: str | None, *, regex: bool, limit: int, filters: dict[str, Any]
+) -> list[LogLine]:
+    """The newest ``limit`` pieces of output that fit, the newest first."""
+    given = {name: str(value) for name, value in filters.items() if value is not None}
+    if text:
+        given |= {"text": text, "regex": "true" if regex else "false"}
+    found: list[LogLine] = []
+    while len(found) < limit:
+        given["limit"] = str(min(limit - len(found), PAGE))
+        page = client._call("GET", f"api/v1/logs?{urlencode(given)}")
+        found += [LogLine(**{name: row[name] for name in LogLine._fields}) for row in page["logs"]]
+        if page["next"] is None:
+            break
+        given["before"] = page["next"]
+    return found
 
 
 def _read(client: Client, deployment: str, limit: int, *, recent: bool = False) -> list[LogLine]:

@@ -23,7 +23,7 @@ from .jsontext import decode
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["MAX_ROWS", "Table", "run_query"]
+__all__ = ["MAX_ROWS", "Table", "deadline", "run_query"]
 
 MAX_ROWS = 100_000
 _CHUNK = 1000
@@ -49,7 +49,7 @@ def run_query(cursor: DuckDBPyConnection, query: str, limit: int, timeout: float
         raise QueryError(f"limit must be 1 to {MAX_ROWS}; it is {limit}.")
     if not timeout > 0:
         raise QueryError(f"timeout must be more than 0 seconds; it is {timeout}.")
-    with _deadline(cursor, timeout):
+    with deadline(cursor, timeout):
         check(cursor, query)
         try:
             cursor.execute("BEGIN TRANSACTION READ ONLY")
@@ -80,7 +80,8 @@ def _fetch(cursor: DuckDBPyConnection, limit: int) -> Table:
 
 
 @contextmanager
-def _deadline(cursor: DuckDBPyConnection, timeout: float) -> Iterator[None]:
+def deadline(cursor: DuckDBPyConnection, timeout: float) -> Iterator[None]:
+    """Interrupt what the cursor executes within, once it has taken ``timeout`` seconds."""
     over = threading.Event()
 
     def watch() -> None:

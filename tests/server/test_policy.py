@@ -1,0 +1,147 @@
+"""What of served runs and cells is recorded, masked and found again: a real server and kernel."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.http import Response
+from tests.support.jupyter import JupyterServer, clean_environment
+from tests.support.kernels import Kernel
+
+SECRET = "the-key-of-the-warehouse"
+SETTING = f"__import__('warmcell.secrets').secrets.set_secret('warehouse', {SECRET!r})"
+CELLS = """\
+%load_ext warmcell
+import pydantic
+from warmcell import get_secret, pipeline, step
+
+@step
+def log_in(account: dict, size: int) -> dict:
+    print("logging in as", account, "with", get_secret("warehouse"))
+    if size < 0:
+        raise ValueError(f"{account['password']} is wrong, and so is {get_secret('warehouse')}")
+    rows = [{"user": account["user"], "db_password": account["password"] + "!"}] * size
+    return {"password": account["password"], "token": get_secret("warehouse"), "rows": rows}
+
+@pipeline(settings={"redact": ["*password*"]})
+def entering(account: dict, size: int = 1) -> dict:
+    return log_in(account, size)
+
+entering.deploy("entering")
+"""
+HIDDEN = ("hunter-2", SECRET)
+ACCOUNT = {"user": "ada", "password": "hunter-2"}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[JupyterServer, Kernel]]:
+    folder = tmp_path_factory.mktemp("policy")
+    server = JupyterServer(folder / "root", folder)
+    try:
+        kernel = server.start().kernel("author.ipynb")
+        kernel.run(SETTING)  # in a cell of its own: that of a step is part of the snapshot
+        kernel.run(CELLS)
+        yield server, kernel
+    finally:
+        server.stop()
+
+
+def recorded(server: JupyterServer, answer: Response) -> str:
+    """All that the history has of the run of an answer, its files included, as text."""
+    body = answer.json()
+    run_id = (body.get("metadata") or body)["run_id"]
+    run = server.get(f"warmcell/api/v1/runs/{run_id}").json()
+    outputs = [
+        server.get(f"warmcell/entering/runs/{run_id}/outputs/{artifact['name'].partition('/')[2]}")
+        for artifact in run["artifacts"]
+        if artifact["name"].startswith("outputs/")
+    ]
+    return json.dumps(run) + "".join(output.text for output in outputs)
+
+
+@pytest.mark.parametrize("size", [1, 20_000])
+def test_the_caller_gets_what_the_history_does_not(
+    lab: tuple[JupyterServer, Kernel], size: int
+) -> None:
+    """Small outputs in the row and large ones in a file are masked; the answer is not."""
+    server, _ = lab
+    answer = server.invoke("entering", {"account": ACCOUNT, "size": size})
+    given = answer.json()["outputs"]["output"]
+    assert (given["password"], given["token"]) == ("hunter-2", SECRET)
+    kept = recorded(server, answer)
+    assert '"user": "ada"' in kept
+    for value in HIDDEN:
+        assert value not in kept
+
+
+def test_a_failed_call_is_masked(lab: tuple[JupyterServer, Kernel]) -> None:
+    """Error and traceback, for the caller and in the history."""
+    server, _ = lab
+    answer = server.invoke("entering", {"account": ACCOUNT, "size": -1})
+    assert answer.status == 500
+    text = answer.text + recorded(server, answer)
+    assert "is wrong, and so is" in text
+    for value in HIDDEN:
+        assert value not in text
+
+
+def test_nothing_hidden_is_in_the_files_of_the_store(lab: tuple[JupyterServer, Kernel]) -> None:
+    """Neither in the spool, nor in the database, nor in a blob: also not while a run went on."""
+    server, kernel = lab
+    server.invoke("entering", {"account": ACCOUNT})
+    cell = kernel.run(f"entering({ACCOUNT!r})")
+    assert SECRET not in cell.stdout
+    store = Path(server.get("warmcell/api/v1/status").json()["home"])
+    written = b"".join(path.read_bytes() for path in store.rglob("*") if path.is_file())
+    assert b"ada" in written
+    for value in HIDDEN:
+        assert value.encode() not in written
+
+
+def test_logs_are_found_wherever_they_came_from(lab: tuple[JupyterServer, Kernel]) -> None:
+    """By HTTP, from a cell's run and a call's; by the client, the magic and the command line."""
+    server, kernel = lab
+    kernel.run(f"entering({ACCOUNT!r})")
+    server.invoke("entering", {"account": ACCOUNT})
+    path = "warmcell/api/v1/logs?text=LOGGING+in&pipeline=entering&step=log_in"
+    found = server.get(path).json()["logs"]
+    assert {log["deployment"] for log in found} == {None, "entering"}
+    one = server.get(f"{path}&limit=1").json()
+    assert one["logs"] == found[:1]
+    assert one["next"]
+    kernel.run("from warmcell import Client")
+    texts = kernel.value(
+        "[line.text for line in Client().search_logs('logging in', deployment='entering')]"
+    )
+    assert texts
+    assert all("**********" in text for text in texts)
+    listed = kernel.run("%runs --logs logging in --pipeline entering").text
+    assert "logging in as" in listed
+    assert "No run wrote 'nowhere'" in kernel.run("%runs --logs nowhere").text
+
+    words = ["logs", "--grep", "logging in .* with", "--regex", "--run", found[0]["run_id"]]
+    options = ["--url", server.url, "--token", server.token]
+    said = subprocess.run(
+        [sys.executable, "-m", "warmcell", *words, *options],
+        capture_output=True, text=True, timeout=60, env=clean_environment(server.root),
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    assert found[0]["text"].strip() in said.stdout
+
+
+@pytest.mark.parametrize(
+    "query", ["colour=red", "since=yesterday", "limit=many", "regex=1", "text=(&regex=true"]
+)
+def test_a_search_that_makes_no_sense_is_refused(
+    lab: tuple[JupyterServer, Kernel], query: str
+) -> None:
+    """With 422, and what was wrong."""
+    answer = lab[0].get(f"warmcell/api/v1/logs?{query}")
+    assert answer.status == 422
+    assert answer.json()["detail"]
