@@ -111,6 +111,7 @@ ROUTES: list[tuple[str, str, int, str | None, bool]] = [
     ("GET", "api/v1/model-versions/nothing/artifacts", 404, None, False),
     ("GET", "api/v1/model-versions/nothing/links", 404, None, False),
     ("POST", "api/v1/model-versions/nothing/links", 404, None, False),
+    ("GET", "api/v1/logs?limit=1", 200, None, False),
     ("POST", "api/v1/sql", 200, None, False),
     ("GET", "api/v1/changes?since=-1", 200, None, False),
     ("GET", "api/v1/nothing", 404, None, False),

@@ -7,6 +7,7 @@ from warmcell_server.operations import (
     changes,
     deployments,
     keys,
+    logs,
     models,
     pipelines,
     rerun,
@@ -32,5 +33,6 @@ ROUTES: tuple[Route, ...] = (
     *changes.ROUTES,
     *runs.ROUTES,
     *rerun.ROUTES,
+    *logs.ROUTES,
     *models.ROUTES,
 )
