@@ -59,6 +59,10 @@ class Warmcell(ExtensionApp):
         help="Delete the oldest runs when the history takes more, in bytes; 0 sets no limit.",
     ).tag(config=True)
 
+    keep_runs = Int(
+        0, help="Delete the oldest runs when there are more of them; 0 sets no limit."
+    ).tag(config=True)
+
     _host: Host | None = None
     _activity: Activity | None = None
     _variable_before: str | None = None
@@ -78,7 +82,7 @@ class Warmcell(ExtensionApp):
             raise TraitError(f"Warmcell.{error}") from error
         return proposal["value"]
 
-    @validate("keep_days", "keep_bytes")
+    @validate("keep_days", "keep_bytes", "keep_runs")
     def _validate_keep(self, proposal: Any) -> Any:
         if proposal["value"] < 0:
             raise TraitError(f"Warmcell.{proposal['trait'].name} must be 0 or more")
@@ -111,7 +115,7 @@ class Warmcell(ExtensionApp):
         settings = serverapp.web_app.settings
         host = Host(
             self._home(Path(serverapp.root_dir)),
-            keep=Keep(self.keep_days or None, self.keep_bytes or None),
+            keep=Keep(self.keep_days or None, self.keep_bytes or None, self.keep_runs or None),
             callback_allow=self.callback_allow,
         )
         try:

@@ -19,13 +19,15 @@ log = logging.getLogger("warmcell.housekeeping")
 
 @dataclass(frozen=True)
 class Keep:
-    """What of the history stays: runs of the last ``days``, and at most about ``bytes`` of them.
+    """What of the history stays: runs of the last ``days``, at most ``runs``, and at most about
+    ``bytes`` of them.
 
     None keeps everything. Snapshots stay; blobs go when nothing refers to them any more.
     """
 
     days: float | None = None
     bytes: int | None = 20 << 30
+    runs: int | None = None
 
 
 class Housekeeping:
@@ -33,7 +35,7 @@ class Housekeeping:
 
     def __init__(self, store: Store, keep: Keep) -> None:
         self._store = store
-        self._keep = keep
+        self.keep = keep
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -52,9 +54,9 @@ class Housekeeping:
 
     async def prune(self) -> dict[str, int]:
         """Delete what need not stay, and return how much went."""
-        keep = self._keep
+        keep = self.keep
         gone: dict[str, int] = await asyncio.wrap_future(
-            self._store.prune(max_age_days=keep.days, max_bytes=keep.bytes)
+            self._store.prune(max_age_days=keep.days, max_bytes=keep.bytes, max_runs=keep.runs)
         )
         if any(gone.values()):
             log.info("Pruned from the history: %s", gone)

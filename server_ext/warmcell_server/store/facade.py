@@ -206,10 +206,19 @@ class Store:
         return self._change(op.Claim(self._raw(record), self.label, self.url, overtake))
 
     def prune(
-        self, *, max_age_days: float | None = None, max_bytes: int | None = None
+        self,
+        *,
+        max_age_days: float | None = None,
+        max_bytes: int | None = None,
+        max_runs: int | None = None,
+        pipeline: str | None = None,
+        deployment: str | None = None,
+        dry_run: bool = False,
     ) -> Future[dict[str, Any]]:
-        """Delete old runs and blobs that nothing refers to; return how much went."""
-        return self._change(op.Prune(max_age_days, max_bytes))
+        """Delete old runs and blobs that nothing refers to; return how much went, or with
+        ``dry_run`` would go."""
+        wanted = op.Prune(max_age_days, max_bytes, max_runs, pipeline, deployment, dry_run)
+        return self._membership.perform(wanted) if dry_run else self._change(wanted)
 
     def take_deliveries(self, *, until: int, limit: int, each: int) -> Future[list[dict[str, Any]]]:
         """Make the unfinished deliveries of dead hosts this host's, and return those of its own

@@ -116,10 +116,14 @@ class Flush(msgspec.Struct, tag="flush"):
 
 
 class Prune(msgspec.Struct, tag="prune"):
-    """Delete old runs and blobs that nothing refers to."""
+    """Delete old runs and blobs that nothing refers to; see :func:`.retention.prune`."""
 
     max_age_days: float | None = None
     max_bytes: int | None = None
+    max_runs: int | None = None
+    pipeline: str | None = None
+    deployment: str | None = None
+    dry_run: bool = False
 
 
 class IdempotencyKeys(msgspec.Struct, tag="idempotency_keys"):

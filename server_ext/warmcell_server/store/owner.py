@@ -118,8 +118,10 @@ class Owner:
                 return self._writer.submit(
                     lambda con: claim(con, deployment, label, url, self.alive, overtake=overtake)
                 )
-            case op.Prune(days, size):
-                return self._writer.submit(lambda con: prune(con, self._layout, days, size))
+            case op.Prune(dry_run=True):
+                return self._read(lambda cursor: prune(cursor, self._layout, operation))
+            case op.Prune():
+                return self._writer.submit(lambda con: prune(con, self._layout, operation))
             case op.TakeDeliveries():
                 return self._writer.submit(lambda con: take_deliveries(con, operation, self.alive))
             case op.Read(what, request):

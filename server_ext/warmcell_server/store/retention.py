@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from warmcell.ids import now
 
 from .files import Layout
+from .operations import Prune
 from .record.deleting import remove
 from .record.keepers import keepers
 
@@ -25,27 +26,32 @@ _DIGEST = re.compile(r"[0-9a-f]{32}")
 _SITE = re.compile(r'"site":\s*"([0-9a-f]{32})"')
 _ENDED = "status NOT IN ('queued', 'running')"
 
-# What a run takes, in bytes of text; DuckDB's compressed blocks are not known per run.
+# What a run takes, in bytes of text; DuckDB's compressed blocks are not known per run. `{young}` is
+# a condition on run ids, which sort by time.
 _SIZES = """
 SELECT run_id, any_value(created_at) AS created_at, sum(size) AS size FROM (
     SELECT run_id, created_at, 200 + coalesce(strlen(parameters), 0)
-        + coalesce(strlen(outputs), 0) + coalesce(strlen(error), 0) AS size FROM data.runs
-    UNION ALL SELECT run_id, NULL, 100 + coalesce(strlen(error), 0) FROM data.steps
+        + coalesce(strlen(outputs), 0) + coalesce(strlen(error), 0) AS size
+        FROM data.runs WHERE {young}
+    UNION ALL SELECT run_id, NULL, 100 + coalesce(strlen(error), 0) FROM data.steps WHERE {young}
     UNION ALL SELECT run_id, NULL, 100 + coalesce(strlen(value), 0) + coalesce(strlen(preview), 0)
-        + CASE WHEN digest IS NULL THEN 0 ELSE coalesce(size, 0) END FROM data.artifacts
+        + CASE WHEN digest IS NULL THEN 0 ELSE coalesce(size, 0) END
+        FROM data.artifacts WHERE {young}
     UNION ALL SELECT run_id, NULL, 300 + coalesce(size, 0) FROM data.artifact_versions
-        WHERE run_id IS NOT NULL
-    UNION ALL SELECT run_id, NULL, 50 + strlen(text) FROM data.logs
+        WHERE run_id IS NOT NULL AND {young}
+    UNION ALL SELECT run_id, NULL, 50 + strlen(text) FROM data.logs WHERE {young}
     UNION ALL SELECT run_id, NULL, 200 + strlen(url) + coalesce(strlen(error), 0)
-        FROM data.deliveries
+        FROM data.deliveries WHERE {young}
 ) GROUP BY run_id
 """
+_ALL = _SIZES.format(young="true")
 
 
 def usage(cursor: DuckDBPyConnection, layout: Layout) -> dict[str, Any]:
     """Return the number of ``runs``, ``snapshots`` and ``artifacts`` (versions), ``oldest``
     (microseconds or None), and the bytes of the ``database``, the ``blobs``, the ``spool`` and
-    their ``total``; ``artifact_bytes`` is what the versions are as if none shared a file."""
+    their ``total``; ``artifact_bytes`` is what the versions are as if none shared a file.
+    ``last_day`` and ``last_week`` say what came, as ``runs`` and their ``bytes``."""
     runs, oldest = cursor.execute("SELECT count(*), min(created_at) FROM data.runs").fetchall()[0]
     snapshots = cursor.execute("SELECT count(*) FROM data.snapshots").fetchall()[0][0]
     artifacts, kept = cursor.execute(
@@ -68,61 +74,88 @@ def usage(cursor: DuckDBPyConnection, layout: Layout) -> dict[str, Any]:
         "blobs": blobs,
         "spool": spool,
         "total": database + blobs + spool,
+        "last_day": _growth(cursor, _DAY),
+        "last_week": _growth(cursor, 7 * _DAY),
     }
 
 
-def prune(
-    connection: DuckDBPyConnection,
-    layout: Layout,
-    max_age_days: float | None,
-    max_bytes: int | None,
-) -> dict[str, Any]:
-    """Delete ended runs older than ``max_age_days``, then the oldest until what is left takes at
-    most ``max_bytes``; return how many ``runs``, ``versions`` of artifacts, ``blobs`` and
-    ``bytes`` of blobs went.
+def _growth(cursor: DuckDBPyConnection, span: int) -> dict[str, int]:
+    """The runs of the last ``span`` microseconds, and the bytes of what they left."""
+    since = now() - span
+    first = f"{since // 1000:012x}"  # a UUIDv7 begins with its milliseconds
+    sizes = _SIZES.format(young=f"run_id >= '{first[:8]}-{first[8:]}'")
+    runs, size = cursor.execute(
+        f"SELECT count(*), coalesce(sum(size), 0)::BIGINT FROM ({sizes}) WHERE created_at >= ?",
+        [since],
+    ).fetchall()[0]
+    return {"runs": runs, "bytes": size}
 
-    Runs that go on, snapshots and deployments stay; the audit goes by age only. What a run made
-    goes with it, unless something else keeps that (see :mod:`.record.keepers`). A blob goes when
-    nothing refers to it and it is older than an hour, since blobs are written ahead of their
-    records.
+
+def prune(connection: DuckDBPyConnection, layout: Layout, wanted: Prune) -> dict[str, Any]:
+    """Delete ended runs older than ``max_age_days``, those beyond the newest ``max_runs``, then the
+    oldest until what is left takes at most ``max_bytes``; return how many ``runs``, ``versions`` of
+    artifacts, ``blobs`` and ``bytes`` of blobs went. A ``dry_run`` says so and deletes nothing.
+
+    With a ``pipeline`` or a ``deployment`` all this is about its runs only. Runs that go on,
+    snapshots and deployments stay; the audit goes by age only. What a run made goes with it, unless
+    something else keeps that (see :mod:`.record.keepers`). A blob goes when nothing refers to it
+    and it is older than an hour, since blobs are written ahead of their records.
     """
-    doomed: set[str] = set()
-    if max_age_days is not None:
-        limit = now() - round(max_age_days * _DAY)
+    doomed = _doomed(connection, wanted)
+    versions = _made(connection, doomed)
+    if not wanted.dry_run:
+        _forget(connection, doomed, versions)
+        _forget_rest(connection, wanted)
+    count, size = _sweep(connection, layout.blobs, doomed, versions, dry_run=wanted.dry_run)
+    return {"runs": len(doomed), "versions": len(versions), "blobs": count, "bytes": size}
+
+
+def _doomed(connection: DuckDBPyConnection, wanted: Prune) -> set[str]:
+    """The ids of the runs to delete."""
+    found: set[str] = set()
+    scope, values = ["true"], []
+    for name in ("pipeline", "deployment"):
+        if (value := getattr(wanted, name)) is not None:
+            scope.append(f"r.{name} = ?")
+            values.append(value)
+    where = " AND ".join(scope)
+    if wanted.max_age_days is not None:
         rows = connection.execute(
-            f"SELECT run_id FROM data.runs WHERE {_ENDED} AND created_at < ?",
-            [limit],
+            f"SELECT run_id FROM data.runs r WHERE {_ENDED} AND created_at < ? AND {where}",
+            [now() - round(wanted.max_age_days * _DAY), *values],
         ).fetchall()
-        doomed = {run_id for (run_id,) in rows}
-        connection.execute("DELETE FROM data.audit WHERE time < ?", [limit])
-    if max_bytes is not None:
-        doomed |= _oldest(connection, doomed, max_bytes)
-    versions = _forget(connection, doomed)
-    # A delivery that was under way when its run went is recorded once more.
-    connection.execute(
-        "DELETE FROM data.deliveries WHERE updated_at < ? "
-        "AND run_id NOT IN (SELECT run_id FROM data.runs)",
-        [now() - _DAY],
-    )
-    count, size = _sweep(connection, layout.blobs)
-    return {"runs": len(doomed), "versions": versions, "blobs": count, "bytes": size}
+        found.update(run_id for (run_id,) in rows)
+    if wanted.max_runs is not None:
+        rows = connection.execute(
+            f"SELECT run_id FROM data.runs r WHERE {_ENDED} AND {where} "
+            "ORDER BY created_at DESC, run_id DESC OFFSET ?",
+            [*values, wanted.max_runs],
+        ).fetchall()
+        found.update(run_id for (run_id,) in rows)
+    if wanted.max_bytes is not None:
+        found |= _oldest(connection, found, wanted.max_bytes, where, values)
+    return found
 
 
-def _forget(connection: DuckDBPyConnection, doomed: set[str]) -> int:
-    """Delete runs with all that is theirs; return how many versions of artifacts there were."""
+def _made(connection: DuckDBPyConnection, doomed: set[str]) -> set[str]:
+    """The versions of artifacts that go with these runs."""
     if not doomed:
-        return 0
+        return set()
+    rows = connection.execute(
+        "SELECT id FROM data.artifact_versions WHERE status NOT IN ('deleted', 'pending') "
+        "AND run_id IN (SELECT unnest(?::VARCHAR[]))",
+        [list(doomed)],
+    ).fetchall()
+    made = {version for (version,) in rows}
+    return made - keepers(connection, made, doomed).keys()
+
+
+def _forget(connection: DuckDBPyConnection, doomed: set[str], versions: set[str]) -> None:
+    """Delete runs with all that is theirs."""
+    if not doomed:
+        return
     picked, values = "IN (SELECT unnest(?::VARCHAR[]))", [list(doomed)]
-    made = {
-        version
-        for (version,) in connection.execute(
-            "SELECT id FROM data.artifact_versions "
-            f"WHERE status NOT IN ('deleted', 'pending') AND run_id {picked}",
-            values,
-        ).fetchall()
-    }
-    made -= keepers(connection, made, doomed).keys()
-    gone = remove(connection, made)
+    remove(connection, versions)
     for table in ("steps", "artifacts", "logs", "deliveries", "uses", "cache", "runs"):
         connection.execute(f"DELETE FROM data.{table} WHERE run_id {picked}", values)
     for table in ("metadata", "tagged"):
@@ -132,14 +165,32 @@ def _forget(connection: DuckDBPyConnection, doomed: set[str]) -> int:
             f"AND split_part(subject, '/', 1) {picked}",
             values,
         )
-    return gone["versions"]
 
 
-def _oldest(connection: DuckDBPyConnection, doomed: set[str], max_bytes: int) -> set[str]:
+def _forget_rest(connection: DuckDBPyConnection, wanted: Prune) -> None:
+    if wanted.max_age_days is not None and wanted.pipeline is wanted.deployment is None:
+        limit = now() - round(wanted.max_age_days * _DAY)
+        connection.execute("DELETE FROM data.audit WHERE time < ?", [limit])
+    # A delivery that was under way when its run went is recorded once more.
+    connection.execute(
+        "DELETE FROM data.deliveries WHERE updated_at < ? "
+        "AND run_id NOT IN (SELECT run_id FROM data.runs)",
+        [now() - _DAY],
+    )
+
+
+def _oldest(
+    connection: DuckDBPyConnection,
+    doomed: set[str],
+    max_bytes: int,
+    where: str,
+    values: list[Any],
+) -> set[str]:
     """Return the oldest ended runs without which the others fit into ``max_bytes``."""
     rows = connection.execute(
-        f"SELECT s.run_id, s.size, {_ENDED} FROM ({_SIZES}) s "
-        "JOIN data.runs r ON r.run_id = s.run_id ORDER BY r.created_at DESC, r.run_id DESC"
+        f"SELECT s.run_id, s.size, {_ENDED} FROM ({_ALL}) s JOIN data.runs r "
+        f"ON r.run_id = s.run_id WHERE {where} ORDER BY r.created_at DESC, r.run_id DESC",
+        values,
     ).fetchall()
     total, more = 0, set()
     for run_id, size, ended in rows:
@@ -151,14 +202,24 @@ def _oldest(connection: DuckDBPyConnection, doomed: set[str], max_bytes: int) ->
     return more
 
 
-def _sweep(connection: DuckDBPyConnection, blobs: Path) -> tuple[int, int]:
-    """Delete the blobs that nothing refers to; return how many and their bytes."""
+def _sweep(
+    connection: DuckDBPyConnection,
+    blobs: Path,
+    doomed: set[str],
+    versions: set[str],
+    *,
+    dry_run: bool,
+) -> tuple[int, int]:
+    """Delete the blobs that nothing refers to but what is ``doomed``, which is gone already unless
+    this is a dry run; return how many and their bytes."""
     kept = {
         digest
         for (digest,) in connection.execute(
-            "SELECT digest FROM data.artifacts WHERE digest IS NOT NULL UNION "
+            "SELECT digest FROM data.artifacts WHERE digest IS NOT NULL "
+            "AND run_id NOT IN (SELECT unnest(?::VARCHAR[])) UNION "
             "SELECT unnest(files ->> '$[*].blob') FROM data.artifact_versions "
-            "WHERE files IS NOT NULL"
+            "WHERE files IS NOT NULL AND id NOT IN (SELECT unnest(?::VARCHAR[]))",
+            [list(doomed), list(versions)] if dry_run else [[], []],
         ).fetchall()
     }
     for (manifest,) in connection.execute(
@@ -176,7 +237,8 @@ def _sweep(connection: DuckDBPyConnection, blobs: Path) -> tuple[int, int]:
         name = _DIGEST.search(path.name)
         if name is None or name.group() in kept or changed > young:
             continue
-        path.unlink(missing_ok=True)
+        if not dry_run:
+            path.unlink(missing_ok=True)
         count, freed = count + 1, freed + size
     return count, freed
 

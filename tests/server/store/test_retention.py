@@ -106,3 +106,51 @@ def test_usage_counts_what_there_is(store: Store) -> None:
     assert (usage["runs"], usage["snapshots"], usage["oldest"]) == (1, 1, 1_000_000)
     assert usage["blobs"] == 1000
     assert usage["total"] == usage["database"] + usage["blobs"] + usage["spool"]
+
+
+def test_a_dry_run_says_what_would_go_and_takes_nothing(store: Store) -> None:
+    """The same numbers as the real one, blobs included."""
+    records = [run(created_at=now() - age * DAY) for age in (10, 9, 0)]
+    for record, digest in zip(records, DIGESTS, strict=False):
+        blob(store, digest)
+        artifact = ArtifactRecord("s", "o", "npy", "array", 1000, digest)
+        store.append(entry(record, RunDetail(artifacts=[artifact])))
+    told = store.prune(max_age_days=5, dry_run=True).result(WAIT)
+    assert (told["runs"], told["blobs"], told["bytes"]) == (2, 2, 2000)
+    assert len(store.list_runs().result(WAIT)) == 3
+    assert len(list(store.blobs.iterdir())) == 3
+    gone = store.prune(max_age_days=5).result(WAIT)
+    assert gone == told
+    assert [left["run_id"] for left in store.list_runs().result(WAIT)] == [records[2].run_id]
+
+
+def test_the_newest_stay_by_count_and_of_one_pipeline(store: Store) -> None:
+    """By number, of all runs or of those of one pipeline or deployment only; runs that go on are
+    not counted."""
+    for name in ("a", "b"):
+        for age in (3, 2, 1):
+            store.append(
+                entry(run(pipeline=name, deployment=f"on-{name}", created_at=now() - age * DAY))
+            )
+    store.append(entry(run(pipeline="a", status="running", finished_at=None)))
+
+    def left() -> dict[str, int]:
+        rows = store.sql("SELECT pipeline, count(*) FROM runs GROUP BY 1").result(WAIT).rows
+        return dict(sorted(rows))
+
+    assert store.prune(max_runs=1, pipeline="a").result(WAIT)["runs"] == 2
+    assert left() == {"a": 2, "b": 3}
+    assert store.prune(max_bytes=0, deployment="on-b").result(WAIT)["runs"] == 3
+    assert left() == {"a": 2}
+    assert store.prune(max_runs=0).result(WAIT)["runs"] == 1
+    assert left() == {"a": 1}
+
+
+def test_usage_tells_how_the_store_grows(store: Store) -> None:
+    """Runs and bytes of the last day and the last week, by when a run was asked for."""
+    for age, size in ((0, 1000), (3, 2000), (30, 4000)):
+        store.append(entry(run(created_at=now() - age * DAY, outputs=raw("x" * size))))
+    used = store.usage().result(WAIT)
+    assert (used["runs"], used["last_day"]["runs"], used["last_week"]["runs"]) == (3, 1, 2)
+    assert 1000 <= used["last_day"]["bytes"] < 2000
+    assert 3000 <= used["last_week"]["bytes"] < 4000

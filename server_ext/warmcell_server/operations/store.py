@@ -1,0 +1,72 @@
+"""How much the store holds and how it grows, and deleting what is old."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from warmcell.errors import UsageError
+from warmcell.ids import rfc3339
+from warmcell_server.operation import Call, Result, Routes, decode
+
+if TYPE_CHECKING:
+    from warmcell_server.host import Host
+
+__all__ = ["ROUTES"]
+
+ROUTES = Routes()
+
+
+class _Pruning(msgspec.Struct, forbid_unknown_fields=True):
+    max_age_days: float | None = None
+    max_runs: int | None = None
+    max_bytes: int | None = None
+    pipeline: str | None = None
+    deployment: str | None = None
+    dry_run: bool = False
+
+
+@ROUTES.add("GET", "api/v1/store")
+async def _store(host: Host, call: Call) -> Result:
+    """Numbers and bytes of what there is, what came of late, and what is kept at most."""
+    used: dict[str, Any] = await asyncio.wrap_future(host.store.usage())
+    oldest, keep = used["oldest"], host.housekeeping.keep
+    return 200, {
+        **used,
+        "home": str(host.home),
+        "oldest": None if oldest is None else rfc3339(oldest),
+        "keep": {"days": keep.days, "runs": keep.runs, "bytes": keep.bytes},
+    }
+
+
+@ROUTES.add("POST", "api/v1/store/prune")
+async def _prune(host: Host, call: Call) -> Result:
+    """Delete runs beyond the limits of the body; without any, beyond those of the server."""
+    wanted: _Pruning = decode(call, _Pruning)
+    limits = {
+        "max_age_days": wanted.max_age_days,
+        "max_runs": wanted.max_runs,
+        "max_bytes": wanted.max_bytes,
+    }
+    for name, value in limits.items():
+        if value is not None and not value >= 0:
+            raise UsageError(f"'{name}' must be 0 or more, not {value}.")
+    if all(value is None for value in limits.values()):
+        if wanted.pipeline is not None or wanted.deployment is not None:
+            raise UsageError(
+                "How many of these runs shall stay?",
+                hint="Give max_age_days, max_runs or max_bytes; max_runs=0 deletes all.",
+            )
+        keep = host.housekeeping.keep
+        limits = {"max_age_days": keep.days, "max_runs": keep.runs, "max_bytes": keep.bytes}
+    gone = await asyncio.wrap_future(
+        host.store.prune(
+            **limits,  # type: ignore[arg-type]
+            pipeline=wanted.pipeline,
+            deployment=wanted.deployment,
+            dry_run=wanted.dry_run,
+        )
+    )
+    return 200, {**gone, "dry_run": wanted.dry_run}
