@@ -14,6 +14,7 @@ from warmcell_server.operations import (
     runs,
     snapshots,
     status,
+    store,
     traffic,
     trust,
     webhooks,
@@ -34,5 +35,6 @@ ROUTES: tuple[Route, ...] = (
     *runs.ROUTES,
     *rerun.ROUTES,
     *logs.ROUTES,
+    *store.ROUTES,
     *models.ROUTES,
 )
