@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from warmcell.context import (
         get_pipeline_context,
         get_step_context,
-        log_metadata,
         report_progress,
     )
+    from warmcell.metadata.log import bulk_log_metadata, log_metadata
     from warmcell.model.model import Model
     from warmcell.options import Retry
     from warmcell.pipelines import Pipeline, pipeline
     from warmcell.secrets import get_secret
     from warmcell.steps import Step, step, unmapped
+    from warmcell.tagging import add_tags, remove_tags
+    from warmcell.tags import Tag
 
 __version__ = "0.1.0"
 
@@ -40,12 +42,16 @@ __all__ = [
     "Response",
     "Retry",
     "Step",
+    "Tag",
+    "add_tags",
+    "bulk_log_metadata",
     "endpoint",
     "get_pipeline_context",
     "get_secret",
     "get_step_context",
     "log_metadata",
     "pipeline",
+    "remove_tags",
     "report_progress",
     "step",
     "unmapped",
@@ -61,12 +67,16 @@ _HOMES = {
     "Response": "around.exchange",
     "Retry": "options",
     "Step": "steps",
+    "Tag": "tags",
+    "add_tags": "tagging",
+    "bulk_log_metadata": "metadata.log",
     "endpoint": "around.endpoints.definition",
     "get_pipeline_context": "context",
     "get_secret": "secrets",
     "get_step_context": "context",
-    "log_metadata": "context",
+    "log_metadata": "metadata.log",
     "pipeline": "pipelines",
+    "remove_tags": "tagging",
     "report_progress": "context",
     "step": "steps",
     "unmapped": "steps",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from warmcell.model.model import Model
     from warmcell.model.version import ModelVersion
     from warmcell.runner.execution import Execution
+    from warmcell.runner.notes import OutputNotes
     from warmcell.steps import Step
 
 
@@ -147,6 +148,55 @@ class StepContext(_Context):
         """Keep ``metadata`` with this step run."""
         self.run.metadata(self.step_name, metadata)
 
+    @property
+    def pipeline_run(self) -> PipelineContext:
+        """The run: its ``id``, ``name``, …"""
+        return PipelineContext(self.run)
+
+    def output_name(self, name: str | None = None) -> str:
+        """The output called ``name``, or the only one. Raises :class:`UsageError` for another
+        name, or for none where there are several."""
+        names = [output.name for output in self.step.outputs]
+        if name in names:
+            return str(name)
+        known = f"Outputs of `{self.step_name}`: {', '.join(names) or 'none'}."
+        if name is not None:
+            raise UsageError(f"Step `{self.step_name}` has no output {name!r}.", hint=known)
+        if len(names) != 1:
+            raise UsageError(f"Which output of step `{self.step_name}` is meant?", hint=known)
+        return names[0]
+
+    def add_output_metadata(self, metadata: dict[str, Any], output_name: str | None = None) -> None:
+        """Keep ``metadata`` with the artifact version that an output becomes."""
+        from warmcell.metadata.values import check
+
+        self._notes(output_name).metadata.update(check(metadata))
+
+    def get_output_metadata(self, output_name: str | None = None) -> dict[str, Any]:
+        """What was added to an output by now."""
+        return dict(self._notes(output_name).metadata)
+
+    def add_output_tags(self, tags: Any, output_name: str | None = None) -> None:
+        """Put tags on the artifact version that an output becomes."""
+        from warmcell.tags import as_tags
+
+        self._notes(output_name).tags.update({tag.name: tag for tag in as_tags(tags)})
+
+    def get_output_tags(self, output_name: str | None = None) -> list[str]:
+        """The tags that were added to an output by now."""
+        return list(self._notes(output_name).tags)
+
+    def remove_output_tags(self, tags: Any, output_name: str | None = None) -> None:
+        """Take tags away that were added to an output."""
+        from warmcell.tags import as_tags
+
+        notes = self._notes(output_name).tags
+        for tag in as_tags(tags):
+            notes.pop(tag.name, None)
+
+    def _notes(self, output_name: str | None) -> OutputNotes:
+        return self.run.notes_of(self.step_name, self.output_name(output_name))
+
     def report_progress(
         self, done: float, total: float | None = None, message: str | None = None
     ) -> None:
@@ -164,6 +214,16 @@ class PipelineContext(_Context):
 
     def __init__(self, run: Execution) -> None:
         self.run = run
+
+    @property
+    def id(self) -> str:
+        """Id of the run."""
+        return self.run.run_id
+
+    @property
+    def name(self) -> str | None:
+        """Name of the run, if it has one."""
+        return self.run.run_name
 
     def log_metadata(self, metadata: dict[str, Any]) -> None:
         """Keep ``metadata`` with this run."""
@@ -193,15 +253,6 @@ def get_pipeline_context() -> PipelineContext:
             hint="Call it inside the body of a pipeline or of one of its steps.",
         )
     return PipelineContext(scope.run)
-
-
-def log_metadata(metadata: dict[str, Any]) -> None:
-    """Keep ``metadata`` with the step that runs, or with the run when called in the body of a
-    pipeline. Raises :class:`UsageError` outside a run."""
-    scope = current.get()
-    if scope is None:
-        raise UsageError("log_metadata() works only while a pipeline runs.")
-    scope.run.metadata(scope.step_name or "", metadata)
 
 
 def report_progress(done: float, total: float | None = None, message: str | None = None) -> None:

@@ -4,7 +4,34 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["ExecutionMode", "ExecutionStatus", "ModelStages"]
+__all__ = ["ArtifactType", "ColorVariants", "ExecutionMode", "ExecutionStatus", "ModelStages"]
+
+
+class ArtifactType(StrEnum):
+    """What an artifact is, beside how it is written."""
+
+    DATA = "data"
+    MODEL = "model"
+    SERVICE = "service"
+    SCHEMA = "schema"
+    STATISTICS = "statistics"
+    DATA_ANALYSIS = "data_analysis"
+
+
+class ColorVariants(StrEnum):
+    """The colors of tags."""
+
+    GREY = "grey"
+    PURPLE = "purple"
+    RED = "red"
+    GREEN = "green"
+    YELLOW = "yellow"
+    ORANGE = "orange"
+    LIME = "lime"
+    TEAL = "teal"
+    TURQUOISE = "turquoise"
+    MAGENTA = "magenta"
+    BLUE = "blue"
 
 
 class ExecutionMode(StrEnum):

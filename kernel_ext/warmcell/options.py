@@ -146,6 +146,9 @@ def _set_retry(options: StepOptions | PipelineOptions) -> None:
 def _tags(tags: Any) -> tuple[Any, ...]:
     if tags is None:
         return ()
+    from warmcell.tags import as_tags
+
+    as_tags(tags)
     return (tags,) if isinstance(tags, str) else tuple(tags)
 
 

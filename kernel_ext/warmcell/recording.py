@@ -106,7 +106,7 @@ class Reporter:
             with self._lock:
                 for run, recorder in self._runs.values():
                     new = run.take()
-                    if new.steps or new.artifacts or new.logs:
+                    if new.steps or new.artifacts or new.logs or new.metadata or new.tags:
                         try:
                             recorder.detail(run.run_id, new)
                         except WarmcellError as error:

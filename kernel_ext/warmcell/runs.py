@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from warmcell.ids import rfc3339
+from warmcell.metadata.values import restored
 from warmcell.records import RunDetail, RunRecord, StepRecord
 
 if TYPE_CHECKING:
@@ -51,6 +52,18 @@ class StepRun(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"<step run {self.name}: {self._described['status']}>"
+
+
+class StepRuns(list[StepRun]):
+    """The step runs of a run, by position and by name."""
+
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, str):
+            return super().__getitem__(key)
+        for step in self:
+            if step.name == key:
+                return step
+        raise KeyError(key)
 
 
 class Run:
@@ -179,9 +192,13 @@ class Run:
         return self._value if self._value is not None else (outputs or None)
 
     @property
-    def steps(self) -> list[StepRun]:
-        """The step runs, in the order of their calls."""
-        return [StepRun(step) for step in self._described.get("steps") or ()]
+    def steps(self) -> StepRuns:
+        """The step runs, in the order of their calls; also by name, ``run.steps["train"]``."""
+        described = self._described
+        return StepRuns(
+            StepRun({**step, "run_id": self.id, "run_metadata": _of_step(described, step["step"])})
+            for step in described.get("steps") or ()
+        )
 
     @property
     def artifacts(self) -> list[dict[str, Any]]:
@@ -202,13 +219,26 @@ class Run:
     def metadata(self) -> dict[str, Any]:
         """What ``log_metadata`` kept, by name; of a step as ``step.name``."""
         found = {}
-        for artifact in self.artifacts:
+        for one in self._described.get("metadata") or ():
+            name = f"{one['step']}.{one['key']}" if one["step"] else one["key"]
+            found[name] = restored(one["value"], one["type"])
+        for artifact in self.artifacts:  # of a store of an earlier version
             if artifact.get("kind") == "metadata":
                 step = artifact.get("step")
                 found[f"{step}.{artifact['name']}" if step else artifact["name"]] = artifact.get(
                     "value"
                 )
         return found
+
+    @property
+    def run_metadata(self) -> dict[str, Any]:
+        """What was logged about the run itself, by key."""
+        return _of_step(self._described, None)
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags of the run."""
+        return list(self._described.get("tags") or ())
 
     def rerun(
         self,
@@ -287,6 +317,18 @@ def _json(record: RunRecord, detail: RunDetail) -> dict[str, Any]:
     if record.created_at:
         described["created_at"] = rfc3339(record.created_at)
     described["steps"] = _steps(detail.steps)
+    described["metadata"] = [
+        {
+            "step": one.step,
+            "key": one.key,
+            "value": msgspec.json.decode(one.value),
+            "type": one.type,
+            "time": rfc3339(one.time),
+        }
+        for one in {(one.step, one.key): one for one in detail.metadata}.values()
+        if one.kind in ("run", "step")
+    ]
+    described["tags"] = _tags(record.run_id, detail)
     described["artifacts"] = [
         {
             **{name: getattr(artifact, name) for name in artifact.__struct_fields__},
@@ -299,6 +341,17 @@ def _json(record: RunRecord, detail: RunDetail) -> dict[str, Any]:
         for log in detail.logs
     ]
     return described
+
+
+def _of_step(described: Mapping[str, Any], step: str | None) -> dict[str, Any]:
+    found = described.get("metadata") or ()
+    return {one["key"]: restored(one["value"], one["type"]) for one in found if one["step"] == step}
+
+
+def _tags(run_id: str, detail: RunDetail) -> list[str]:
+    """The tags of a run by its own last words."""
+    last = {one.tag: one for one in detail.tags if one.kind == "run" and one.subject == run_id}
+    return sorted(tag for tag, one in last.items() if not one.remove)
 
 
 def _steps(records: Sequence[StepRecord]) -> list[dict[str, Any]]:

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from tests.kernel.executing import MemoryRecorder
-from warmcell import output
+from warmcell import log_metadata, output
 from warmcell.batch import RunFailed, run
-from warmcell.context import get_pipeline_context, get_step_context, log_metadata
+from warmcell.context import get_pipeline_context, get_step_context
 from warmcell.errors import DefinitionError, RunCancelled, RunTimedOut, StoreFull, UsageError
 from warmcell.pipelines import pipeline
 from warmcell.records import RunDetail, RunRecord

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from warmcell.errors import DefinitionError, RunTimedOut, StepCancelled
@@ -13,6 +14,7 @@ from warmcell.records import ArtifactRecord, ErrorInfo, LogRecord, RunDetail, St
 from warmcell.redaction import NONE, Redaction
 from warmcell.runner.cancellation import CancelToken
 from warmcell.runner.errorinfo import error_info
+from warmcell.runner.notes import Noted, OutputNotes
 from warmcell.utf8 import storable
 
 if TYPE_CHECKING:
@@ -23,11 +25,14 @@ if TYPE_CHECKING:
     from warmcell.pipelines import Pipeline
     from warmcell.runner.feed import Feed
     from warmcell.steps import Step
+    from warmcell.tags import Tag
     from warmcell.tracing import RunSpans
 
 LOG_LIMIT = 1 << 20  # characters of captured output that are kept of one run
 
 Listener = Callable[[dict[str, Any]], object]
+_note_lock = threading.Lock()  # two branches of a run may note something first
+
 Gate = Callable[["Node", Any, dict[str, Any]], object]  # waits until a step may begin
 
 
@@ -57,6 +62,7 @@ class Execution:
 
     __slots__ = (
         "_logged",
+        "_noted",
         "_taken",
         "arguments",
         "artifacts",
@@ -72,6 +78,7 @@ class Execution:
         "listener",
         "logs",
         "models",
+        "noted",
         "pipeline",
         "policy",
         "redaction",
@@ -124,6 +131,8 @@ class Execution:
         self.models: RunModels | None = None  # where its pipeline or a step has a model
         self.traceparent = traceparent
         self.tracing: RunSpans | None = None
+        tags = pipeline.options.tags
+        self.noted: Noted | None = Noted.of(self, tags) if tags else None
         self.retry: Retry | None = pipeline.options.retry
         self.steps: list[StepRecord] = []
         self.artifacts: list[ArtifactRecord] = []
@@ -136,6 +145,7 @@ class Execution:
         self.figures: OrderedDict[int, Any] | None = None
         self._logged = 0
         self._taken = (0, 0, 0)
+        self._noted = (0, 0)
 
     # -- what happens --
 
@@ -156,6 +166,8 @@ class Execution:
         ended = now()
         if self.keep:
             self._describe_outputs(node, value)
+            if self.noted is not None:
+                self.noted.kept(self, node.name)
         if self.tracing is not None:
             self.tracing.ended(node, "succeeded", ended)
         self._record(node, "succeeded", started, ended, attempts)
@@ -246,10 +258,23 @@ class Execution:
 
     def metadata(self, step: str, metadata: Mapping[str, Any]) -> None:
         """Keep metadata with a step, or with the run where ``step`` is empty."""
-        for name, value in metadata.items():
-            record = _describe()(step, str(name), value)
-            record.kind = "metadata"
-            self._artifact(record)
+        kind, subject = ("step", f"{self.run_id}/{step}") if step else ("run", self.run_id)
+        self._noting().log(self, kind, subject, step, metadata)
+
+    def tag(self, tags: Iterable[Tag], *, remove: bool = False) -> None:
+        """Put tags on the run, or take them away."""
+        self._noting().tag("run", self.run_id, self.run_id, tags, remove=remove)
+
+    def notes_of(self, step: str, output: str) -> OutputNotes:
+        """What a step said of one of its outputs, to be added to."""
+        return self._noting().output(step, output)
+
+    def _noting(self) -> Noted:
+        noted = self.noted
+        if noted is None:
+            with _note_lock:
+                noted = self.noted = self.noted or Noted()
+        return noted
 
     def progress(self, step: str, done: float, total: float | None, message: str | None) -> None:
         """A step says how far it is."""
@@ -279,7 +304,10 @@ class Execution:
 
     def detail(self) -> RunDetail:
         """Everything kept so far."""
-        return RunDetail(self.steps, self.artifacts, self.logs)
+        found = RunDetail(self.steps, self.artifacts, self.logs)
+        if self.noted is not None:
+            found.metadata, found.tags = self.noted.metadata, self.noted.tags
+        return found
 
     def take(self) -> RunDetail:
         """What is new since the last call, with the steps that run now."""
@@ -290,6 +318,11 @@ class Execution:
             self.artifacts[artifacts : self._taken[1]],
             self.logs[logs : self._taken[2]],
         )
+        if (noted := self.noted) is not None:
+            metadata, tags = self._noted
+            self._noted = (len(noted.metadata), len(noted.tags))
+            new.metadata = noted.metadata[metadata : self._noted[0]]
+            new.tags = noted.tags[tags : self._noted[1]]
         for node, started in list(self.running.values()):
             new.steps.append(_step(node, "running", started, None, 1))
         return new

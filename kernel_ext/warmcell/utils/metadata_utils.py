@@ -1,7 +1,7 @@
-"""Metadata of steps and runs."""
+"""Metadata of steps, runs and versions."""
 
 from __future__ import annotations
 
-from warmcell.context import log_metadata
+from warmcell.metadata.log import bulk_log_metadata, log_metadata
 
-__all__ = ["log_metadata"]
+__all__ = ["bulk_log_metadata", "log_metadata"]

@@ -1,0 +1,1 @@
+"""Metadata: what is logged about runs, steps, artifact versions and model versions."""

@@ -1,0 +1,17 @@
+"""Names of runs, steps and versions, where ZenML has them."""
+
+from __future__ import annotations
+
+from warmcell.metadata.identifiers import (
+    ArtifactVersionIdentifier,
+    ModelVersionIdentifier,
+    PipelineRunIdentifier,
+    StepRunIdentifier,
+)
+
+__all__ = [
+    "ArtifactVersionIdentifier",
+    "ModelVersionIdentifier",
+    "PipelineRunIdentifier",
+    "StepRunIdentifier",
+]
