@@ -248,6 +248,8 @@ class Connection:
             self._answer(reply, partial(unsent.of_endpoint, reply))
         elif type(message) is wire.Ask:
             self._spawn(lambda: self._tell(message), "warmcell-asked")
+        elif type(message) is wire.Renew:
+            self._spawn(lambda: self._renew(message), "warmcell-renewing")
         elif type(message) is wire.Drop:
             self._spawn(lambda: self._drop(message.key), "warmcell-cleanup")
 
@@ -256,6 +258,12 @@ class Connection:
 
         with contextlib.suppress(LinkError):
             self.send(answer(message))
+
+    def _renew(self, message: wire.Renew) -> None:
+        from warmcell.model.renewing import renew
+
+        with contextlib.suppress(LinkError):
+            self.send(renew(message))
 
     def _drop(self, key: str) -> None:
         self.serving.drop(key)

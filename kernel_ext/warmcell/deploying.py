@@ -25,6 +25,7 @@ from warmcell.environment import environment
 from warmcell.errors import DeployError, InvalidName, WarmcellError
 from warmcell.ids import new_id
 from warmcell.link import kernel, notebook
+from warmcell.model.inrun import followed_by, pinned
 from warmcell.notebook.sources import sources
 from warmcell.runner import hooks
 from warmcell.schemas import output_schema, parameter_model
@@ -105,7 +106,9 @@ def deploy(
     parameters = parameter_model(live.function, live.name, where=pipeline.source.place)
     around = surround(pipeline, taken.live) if captured else None
     isolated = bool(wanted.isolated or wanted.replicas)
-    state = initialise(live, around) if gate is not None or not isolated else None
+    followed = followed_by(live, wanted.follow)
+    with pinned(followed):
+        state = initialise(live, around) if gate is not None or not isolated else None
     binding = Binding(
         f"{name}:{new_id()}",
         live,
@@ -115,6 +118,7 @@ def deploy(
         recipe=Recipe(pipeline, settings, options, copy, capture),
         taken=taken,
     )
+    binding.models, binding.fresh = followed, taken.again
     here = kernel()
     body = wire.Deploy(
         name=name,
@@ -135,6 +139,7 @@ def deploy(
         site=site,
         note=note,
         traffic=traffic,
+        model=followed.told if followed is not None else None,
     )
     if gate is not None:
         seconds = wanted.run_timeout or wanted.timeout

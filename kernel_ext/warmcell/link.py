@@ -45,6 +45,7 @@ class Kernel:
         self._notice: str | None = None
         self._said: str | None = None
         self._announced: dict[str, wire.Deploy] = {}
+        self._renewed: dict[str, wire.Deploy] = {}  # what follows a binding, by the key of that
         self._elsewhere: dict[str, Binding] = {}  # deployed from here, served from other kernels
         self._lock = threading.RLock()
         self._link: Connection | None = None
@@ -187,6 +188,8 @@ class Kernel:
         """Tell a host that was just connected to what this kernel already serves."""
         link.follow_holdings()
         for name, body in list(self._announced.items()):
+            if body.key not in self.serving and body.key in self._renewed:
+                body = self._announced[name] = self._newest(body)
             if body.key not in self.serving:
                 del self._announced[name]
                 continue
@@ -197,7 +200,11 @@ class Kernel:
     def served(self) -> list[str]:
         """Names of the deployments that this kernel serves, or that were deployed from here to
         kernels of their own."""
-        own = [name for name, body in list(self._announced.items()) if body.key in self.serving]
+        own = [
+            name
+            for name, body in list(self._announced.items())
+            if self._newest(body).key in self.serving
+        ]
         return own + list(self._elsewhere)
 
     def keep(self, name: str, binding: Binding) -> None:
@@ -210,7 +217,21 @@ class Kernel:
         if (kept := self._elsewhere.get(name)) is not None:
             return kept
         body = self._announced.get(name)
-        return self.serving.find(body.key) if body is not None else None
+        return self.serving.find(self._newest(body).key) if body is not None else None
+
+    def renewed(self, key: str, newer: Binding) -> None:
+        """Remember what takes the place of binding ``key``, for when that is dropped."""
+        for body in (*self._announced.values(), *self._renewed.values()):
+            if body.key == key and newer.models is not None:
+                told = newer.models.told
+                self._renewed[key] = msgspec.structs.replace(body, key=newer.key, model=told)
+                return
+
+    def _newest(self, body: wire.Deploy) -> wire.Deploy:
+        """What is held now of what was announced as ``body``."""
+        while body.key not in self.serving and body.key in self._renewed:
+            body = self._renewed[body.key]
+        return body
 
     def recorder(self) -> LinkRecorder:
         """Return a recorder for runs that this kernel starts. Raises LinkError without a host."""

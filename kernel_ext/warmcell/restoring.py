@@ -16,6 +16,7 @@ from warmcell.environment import warning
 from warmcell.errors import SnapshotError
 from warmcell.ids import new_id
 from warmcell.link import kernel
+from warmcell.model.inrun import followed_by, pinned
 from warmcell.schemas import output_schema, parameter_model
 from warmcell.serving import Binding
 
@@ -51,14 +52,20 @@ def restore(
         form = msgspec.convert(row.get("manifest"), StoredForm)
     except msgspec.ValidationError as error:
         raise SnapshotError(f"Snapshot {number} of '{pipeline}' has no stored form.") from error
-    roots = load(form, Path(here.link().status.blobs))
+    blobs = Path(here.link().status.blobs)
+    roots = load(form, blobs)
     live = cast("Pipeline", roots["pipeline"])
     parameters = parameter_model(live.function, live.name, where=live.source.place)
     around: Around | None = surround(live, roots) if len(roots) > 1 else None
-    state = initialise(live, around)
+    follow = settings.get("follow")
+    followed = followed_by(live, str(follow) if follow else None)
+    with pinned(followed):
+        state = initialise(live, around)
     key = f"{name}:{new_id()}"
     output.install()
-    here.serving.add(Binding(key, live, parameters, state=state, around=around, snapshot=number))
+    binding = Binding(key, live, parameters, state=state, around=around, snapshot=number)
+    binding.models, binding.fresh = followed, lambda: load(form, blobs)
+    here.serving.add(binding)
     elsewhere = warning(row.get("environment"))
     body = wire.Deploy(
         name=name,
@@ -80,6 +87,7 @@ def restore(
         note=row.get("note"),
         restored=number,
         ticket=ticket,
+        model=followed.told if followed is not None else None,
     )
     try:
         here.announce(body)

@@ -6,10 +6,10 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from warmcell.around.parts import Around
     from warmcell.artifacts.policy import ArtifactPolicy
     from warmcell.drafting import Recipe
+    from warmcell.model.inrun import RunModels
     from warmcell.pipelines import Pipeline
     from warmcell.runner import CancelToken
     from warmcell.runner.execution import Execution
@@ -73,6 +74,8 @@ class Binding:
         self.around = around
         self.recipe = recipe  # how to deploy it again, and ``taken`` what was captured, where it
         self.taken = taken  # was captured in this kernel
+        self.fresh: Callable[[], Mapping[str, Any]] | None = None  # rebuilds its roots once more
+        self.models: RunModels | None = None  # with the version that its deployment follows
         self.layers = around.layers if around is not None else None
         self.predicted = UNKNOWN
         self.calls = 0
@@ -194,6 +197,7 @@ class Serving:
             redact=message.redact,
             policy=_policy(message) if message.artifacts else None,
         )
+        run.models = binding.models
         self._stop_early(run.run_id, run.token)
         if send is not None and (message.stream or (self._early and run.run_id in self._early)):
             _feed(run, send)  # before it begins

@@ -175,6 +175,15 @@ class Told(msgspec.Struct, tag="told", omit_defaults=True):
     failed: bool = False
 
 
+class Renew(msgspec.Struct, tag="renew"):
+    """Hold the snapshot of binding ``key`` once more, for the model version with the id
+    ``version``: ``on_init`` runs again. Answered by :class:`Told` with the new ``key``."""
+
+    ask: int
+    key: str
+    version: str
+
+
 class Drop(msgspec.Struct, tag="drop"):
     """Forget snapshot ``key``: run its ``on_cleanup`` once its calls have ended."""
 
@@ -226,7 +235,7 @@ class Vitals(msgspec.Struct, tag="vitals"):
 
 ToHost: TypeAlias = Hello | Answer | Progress | Request | Vitals | Event | EndpointAnswer | Told
 ToWorker: TypeAlias = (
-    Welcome | Refused | Invoke | Cancel | Drop | Reply | Watch | EndpointCall | Ask
+    Welcome | Refused | Invoke | Cancel | Drop | Reply | Watch | EndpointCall | Ask | Renew
 )
 
 _encoder = msgspec.msgpack.Encoder()
@@ -307,6 +316,7 @@ class Deploy(msgspec.Struct, omit_defaults=True):
     manifest: msgspec.Raw = msgspec.Raw(b"null")  # with ``isolated``: it is stored already
     environment: msgspec.Raw = msgspec.Raw(b"null")
     gate: dict[str, object] | None = None  # what the gate found that let this pass
+    model: dict[str, str] | None = None  # the version that it follows: model, alias, id, version
 
 
 class Stored(msgspec.Struct, omit_defaults=True):

@@ -74,6 +74,7 @@ async def deploy(host: Host, body: wire.Deploy, worker: Worker, user: str | None
             host.store.append(DeploymentEntry(deployment.record(host.host_id)))
     host.dispatcher.switched(deployment)
     host.restoring.switched(deployment)
+    host.followers.wake()
     return Deployed(deployment, number, before, changed=not body.again)
 
 

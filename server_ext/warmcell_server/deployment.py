@@ -65,6 +65,7 @@ class Deployment:
     replica_failures: int = 0  # to start one, and of those that died soon after they began
     failures: int = 0  # dedicated kernels that died one after the other, soon after they began
     reason: str = ""
+    unfollowed: str = ""  # why it does not serve the version of the model that it should
     warm: list[Binding] = field(default_factory=list)
     running: dict[int, Pending] = field(default_factory=dict)
     queue: deque[Waiting] = field(default_factory=deque)
@@ -145,6 +146,14 @@ class Deployment:
         if not self.served.standby:
             return None
         return "ready" if self.spare is not None else "starting"
+
+    @property
+    def follows(self) -> dict[str, Any] | None:
+        """The model version that it serves, and why not another one; None where it follows none."""
+        model = self.binding.body.model if self.binding is not None else None
+        if not self.served.follow or model is None:
+            return None
+        return {**model, "reason": self.unfollowed or None}
 
     @property
     def unavailable(self) -> Unavailable:
@@ -253,6 +262,7 @@ class Deployment:
             "worker": self.binding.worker.label() if self.binding else None,
             "served_by": self.served_by,
             "standby": self.standby,
+            "follows": self.follows,
             "expires_at": rfc3339(self.expires_at) if self.expires_at is not None else None,
             "worker_pid": self.binding.worker.pid if self.binding else None,
             "lag": vitals.lag if vitals else None,

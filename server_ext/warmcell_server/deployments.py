@@ -242,6 +242,17 @@ class Deployments:
         same = [n for n, one in enumerate(deployment.warm, 1) if one.holds == binding.holds]
         deployment.warm.insert(same[-1] if same else len(deployment.warm), binding)
 
+    def replace(self, deployment: Deployment, old: Binding, new: Binding) -> bool:
+        """Hold ``new`` in the place of ``old``, whose calls in flight end first; false where that
+        is not held any more."""
+        if not any(one is old for one in deployment.warm):
+            return False
+        deployment.warm = [new if one is old else one for one in deployment.warm]
+        if deployment.binding is old:
+            deployment.binding = new
+        self.retire(old)
+        return True
+
     def detach(self, deployment: Deployment, binding: Binding) -> None:
         """Hold a binding no longer; its calls in flight end first. Where it was the one that leads,
         another of its snapshot does so from now on."""

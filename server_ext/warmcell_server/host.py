@@ -21,6 +21,7 @@ from warmcell_server.deployments import Deployments
 from warmcell_server.dispatcher import Dispatcher
 from warmcell_server.endpoints import EndpointCalls
 from warmcell_server.events import Events
+from warmcell_server.followers import Followers
 from warmcell_server.housekeeping import Housekeeping, Keep
 from warmcell_server.idempotency import LIFETIME, Idempotency
 from warmcell_server.keys.keyring import Keys
@@ -75,6 +76,7 @@ class Host:
         self.housekeeping: Housekeeping
         self.restoring: Restoring
         self.releases: Releases
+        self.followers: Followers
         self.reruns: Reruns
         self.keys = Keys(home)
         self.hub = Events()
@@ -116,6 +118,7 @@ class Host:
         self.api = Api(self)
         self.restoring = Restoring(self)
         self.releases = Releases(self)
+        self.followers = Followers(self)
         self.reruns = Reruns(self)
         self.dispatcher.aborted = self.releases.aborted
         self.dispatcher.wake = self.endpoints.wake = self.restoring.lifetimes.wake
@@ -134,6 +137,7 @@ class Host:
         self.housekeeping = Housekeeping(self.store, self._keep)
         self.housekeeping.start()
         self.restoring.start()
+        self.followers.start()
         self._loop = asyncio.get_running_loop()
         self.store.ended = self._heard_of_end
         self._running = True
@@ -191,6 +195,7 @@ class Host:
         if not self._running:
             return
         self._running = False
+        await self.followers.close()
         await self.restoring.close()
         await self.dispatcher.drain(DRAIN_SECONDS)
         self.endpoints.close()

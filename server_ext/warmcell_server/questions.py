@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from warmcell_server.workers import Worker
 __all__ = ["Questions", "notebook_of"]
 
 SECONDS = 25.0  # a little less than a kernel waits for its own question
+RENEW_SECONDS = 600.0  # for an on_init that loads something large
 
 
 class Questions:
@@ -36,15 +38,26 @@ class Questions:
             Unavailable: it did not answer in time.
             DeployError: the pipeline as it is now cannot be captured.
         """
+        return await self._answer(worker, lambda n: wire.Ask(n, deployment, pipeline), SECONDS)
+
+    async def renew(self, worker: Worker, key: str, version: str) -> dict[str, Any]:
+        """Have a kernel hold the snapshot of binding ``key`` for another version of its model;
+        returns the new ``key``, and what is told of the ``model``. Raises what :meth:`ask` does;
+        :class:`DeployError` also for what ``on_init`` raised."""
+        return await self._answer(worker, lambda n: wire.Renew(n, key, version), RENEW_SECONDS)
+
+    async def _answer(
+        self, worker: Worker, message: Callable[[int], wire.ToWorker], seconds: float
+    ) -> dict[str, Any]:
         number = next(self._numbers)
         answer: asyncio.Future[wire.Told] = asyncio.get_running_loop().create_future()
         self._open[number] = worker, answer
         try:
-            worker.send(wire.Ask(number, deployment, pipeline))
-            told = await asyncio.wait_for(answer, SECONDS)
+            worker.send(message(number))
+            told = await asyncio.wait_for(answer, seconds)
         except TimeoutError:
             raise Unavailable(
-                f"The kernel of {worker.label()} did not answer within {SECONDS:g} s.",
+                f"The kernel of {worker.label()} did not answer within {seconds:g} s.",
                 retry_after=5,
             ) from None
         finally:

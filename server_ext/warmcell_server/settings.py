@@ -88,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True):
     trusted: bool = False
     cancel_on_disconnect: bool = False
     idempotent: bool = False
+    follow: str | None = None  # a stage or alias of the pipeline's model
     standby: bool = False
     isolated: bool = False
     replicas: int = 0  # kernels of its own; 0 says that `isolated` decides

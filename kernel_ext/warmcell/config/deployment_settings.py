@@ -156,7 +156,9 @@ class DeploymentSettings(Strict):
     ``{"model": "all", "*": "errors"}``, or the names of those to keep. ``redact`` are patterns of
     names, such as ``["*password*"]``, whose values are masked before anything is stored.
     ``cancel_on_disconnect`` ends a run whose caller went away. ``idempotent`` says that a run may
-    be executed once more when its kernel goes away.
+    be executed once more when its kernel goes away. ``follow`` is a stage or an alias of the
+    pipeline's model, such as "production": whenever another version is there, ``on_init`` runs for
+    that one, and then it serves.
 
     Kernels: ``isolated`` serves from a kernel of its own instead of the notebook's, ``replicas``
     from so many of them; ``standby`` keeps one more ready. Such a kernel is replaced
@@ -190,6 +192,9 @@ class DeploymentSettings(Strict):
     redact: Annotated[list[str] | None, BeforeValidator(_redact)] = None
     cancel_on_disconnect: Switch | None = None
     idempotent: Switch | None = None
+    follow: Annotated[str, Field(strict=True, pattern="^[A-Za-z_][A-Za-z0-9_.-]{0,62}$")] | None = (
+        None
+    )
     standby: Switch | None = None
     isolated: Switch | None = None
     replicas: Annotated[int, Field(strict=True, ge=1, le=MOST_REPLICAS)] | None = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
 
 from warmcell.ids import new_id
-from warmcell.model.inrun import check_may_make
+from warmcell.model.inrun import check_may_make, pin_of
 from warmcell.model.version import ModelInfo, ModelVersion, path_of
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ class ModelClient:
         """Return the version that a number, label, stage or alias names; the newest by default."""
         version = model_version_name_or_number_or_id
         named = "latest" if version is None else str(getattr(version, "value", version))
+        if (pinned := pin_of(model_name_or_id, named)) is not None:
+            return pinned
         return self._version(self._call("GET", path_of(model_name_or_id, "versions", named)))
 
     def list_model_versions(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from warmcell.errors import LinkError, UsageError, WarmcellError
@@ -14,12 +17,24 @@ from warmcell.model.version import ModelVersion
 if TYPE_CHECKING:
     from warmcell.context import Scope
     from warmcell.graph import Node
+    from warmcell.pipelines import Pipeline
     from warmcell.runner.execution import Execution
     from warmcell.steps import Step
 
-__all__ = ["RunModels", "check_may_make", "model_of", "model_option", "models_for"]
+__all__ = [
+    "RunModels",
+    "check_may_make",
+    "followed_by",
+    "model_of",
+    "model_option",
+    "models_for",
+    "pin_of",
+    "pinned",
+]
 
 log = logging.getLogger("warmcell.model")
+
+_pin: ContextVar[RunModels | None] = ContextVar("warmcell_followed", default=None)
 
 
 class RunModels:
@@ -38,15 +53,35 @@ class RunModels:
         time: int = 0,
         makes: bool = False,
         pinned: ModelVersion | None = None,
+        alias: str = "",
     ) -> None:
         self._places: dict[str, Any] = {
             "run_id": run_id, "run_name": run_name, "pipeline": pipeline, "time": time,
         }  # fmt: skip
         self._makes = makes
         self._pinned = pinned
+        self._alias = alias
         self._found: dict[tuple[str, str], ModelVersion] = {}
         self._linked: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
+
+    @property
+    def told(self) -> dict[str, str] | None:
+        """What a host is told of the version that is followed."""
+        version = self._pinned
+        if version is None:
+            return None
+        return {
+            "model": version.model_name, "alias": self._alias, "id": version.id,
+            "version": version.name,
+        }  # fmt: skip
+
+    def pinned(self, model: str, version: str) -> ModelVersion | None:
+        """The version that is followed, where ``version`` of ``model`` means that one."""
+        found = self._pinned
+        if found is None or found.model_name != model or version != self._alias:
+            return None
+        return found
 
     def of(self, model: Model) -> Model:
         """``model`` with its version in this run. Raises :class:`~warmcell.errors.NotFound` for one
@@ -154,6 +189,43 @@ def model_of(run: Execution, step: Step | None = None) -> Model:
     if run.models is None:
         run.models = RunModels(run_id=run.run_id, run_name=run.run_name)
     return run.models.of(model)
+
+
+def followed_by(pipeline: Pipeline, alias: str | None) -> RunModels | None:
+    """The version of a pipeline's model that a deployment which follows ``alias`` serves now; None
+    where it follows none.
+
+    Raises :class:`UsageError` for a pipeline without a model, :class:`~warmcell.errors.NotFound`
+    where no version is there.
+    """
+    if alias is None:
+        return None
+    from warmcell.client import Client
+
+    model = model_option(pipeline.options.model, f"pipeline `{pipeline.name}`")
+    if model is None:
+        raise UsageError(
+            f"follow='{alias}' needs a model, and pipeline `{pipeline.name}` has none.",
+            hint=f'Write @pipeline(model=Model(name="churn", version="{alias}")).',
+        )
+    return RunModels(pinned=Client().get_model_version(model.name, alias), alias=alias)
+
+
+@contextmanager
+def pinned(models: RunModels | None) -> Iterator[None]:
+    """While this lasts, what ``models`` follows is the version which it found, also when that is
+    moved meanwhile: for ``on_init``."""
+    reset = _pin.set(models)
+    try:
+        yield
+    finally:
+        _pin.reset(reset)
+
+
+def pin_of(model: str, version: str) -> ModelVersion | None:
+    """The version that ``version`` of ``model`` means here, where that is pinned."""
+    models = _pin.get()
+    return models.pinned(model, version) if models is not None else None
 
 
 def check_may_make() -> None:

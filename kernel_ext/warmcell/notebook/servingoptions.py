@@ -48,6 +48,7 @@ _VALUES: dict[str, tuple[Callable[[str], Any], str, str]] = {
     "expires_in": (float, "S", "seconds until the deployment ends"),
     "record": (_fraction, "WHAT", "all, errors, none or a fraction"),
     "artifacts": (_fraction, "WHAT", "outputs kept: all, errors, none or a fraction"),
+    "follow": (_text, "STAGE", "serve the version of the model that is there, now and later"),
     "auth": (_text, "WHO", "jupyter or public"),
     "app_title": (_text, "TEXT", "title of its documentation"),
     "app_description": (_text, "TEXT", "description in its documentation"),

@@ -17,6 +17,7 @@ from warmcell.snapshots.capturing import Written, take
 from warmcell.snapshots.fingerprints import Fingerprint, Hasher, fingerprint
 from warmcell.snapshots.holdings import Holding, holdings, names
 from warmcell.snapshots.kinds import is_iterator
+from warmcell.snapshots.loader import Loader
 from warmcell.snapshots.notes import leaks, notes_of
 from warmcell.snapshots.paths import Place, place_of
 from warmcell.snapshots.restorability import unrestorable
@@ -137,6 +138,11 @@ class Capture:
         hasher = Hasher(known)
         hasher.add([stored.python_version(), self.live, extra])
         return hasher.hexdigest()
+
+    def again(self) -> dict[str, Any]:
+        """Rebuild the roots once more, apart from ``live`` but for what is held by reference."""
+        roots: dict[str, Any] = Loader(self._stream, self._references).load()
+        return roots
 
     def drift(self) -> list[Held]:
         """The entries of ``held`` that are shared with the notebook and have changed in place

@@ -163,6 +163,7 @@ async def _move(host: Host, call: Call) -> Result:
         host, call, "move_alias", model=model, alias=alias, version=body.version,
         reason=body.reason, **_revision(body),
     )  # fmt: skip
+    host.followers.wake()
     return 200, moved
 
 
@@ -176,6 +177,7 @@ async def _back(host: Host, call: Call) -> Result:
     moved = await _change(
         host, call, "move_back", model=model, alias=alias, reason=body.reason, **_revision(body)
     )
+    host.followers.wake()
     return 200, moved
 
 
@@ -215,6 +217,7 @@ async def _stage(host: Host, call: Call) -> Result:
         host, call, "set_stage", model=version["model"], version=version["id"], stage=body.stage,
         force=body.force, reason=body.reason, **_revision(body),
     )  # fmt: skip
+    host.followers.wake()
     return 200, moved
 
 
