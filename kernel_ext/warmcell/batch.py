@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +15,7 @@ from warmcell.errors import RunCancelled, RunError, RunTimedOut, WarmcellError
 from warmcell.ids import new_id, now
 from warmcell.model.inrun import models_for
 from warmcell.recording import find_recorder, log, reporter
-from warmcell.records import RunRecord
+from warmcell.records import RunDetail, RunRecord
 from warmcell.runner import Outcome, execute
 from warmcell.runner.cancellation import CancelToken
 from warmcell.runner.errorinfo import own_frames
@@ -22,8 +23,11 @@ from warmcell.runner.execution import Execution
 from warmcell.runs import Run
 
 if TYPE_CHECKING:
+    from warmcell.artifacts.keeping import Keeper
     from warmcell.pipelines import Pipeline
     from warmcell.recording import Recorder
+
+FLUSH_SECONDS = 60.0  # for artifacts that are not written when their run ends
 
 __all__ = ["RunFailed", "RunInterrupted", "run"]
 
@@ -69,6 +73,7 @@ def run(
         new_id(), pipeline.name, "running", now(), trigger, run_name,
     )  # fmt: skip
     record.started_at = record.created_at
+    live = _live(pipeline.name, plan.graph)
     scope = current.get()  # of a served run, if one starts this: then nothing is shown in a cell
     execution = Execution(
         pipeline, arguments, run_id=record.run_id, token=token, run_name=run_name,
@@ -78,6 +83,8 @@ def run(
     live = _live(pipeline.name, plan.graph)
     execution.listener = live.update if live is not None else None
     record.parameters = _recorded(arguments, execution)
+    if (blobs := recorder.blobs) is not None:
+        execution.keeper = _keeper(execution, blobs, recorder)
     try:
         outcome, ended = _tracked(execution, record, recorder, live)
     except BaseException:
@@ -114,8 +121,30 @@ def _tracked(
     if live is not None:
         live.done(ended)
         ended.shown = True
-    _safely(recorder.finish, record, execution.take())
+    _safely(recorder.finish, record, _rest(execution, record))
     return outcome, ended
+
+
+def _keeper(execution: Execution, blobs: Path, recorder: Recorder) -> Keeper:
+    from warmcell.artifacts.keeping import Keeper
+
+    run_id = execution.run_id
+    return Keeper(
+        execution, blobs, lambda late: recorder.detail(run_id, RunDetail(versions=late))
+    )
+
+
+def _rest(execution: Execution, record: RunRecord) -> RunDetail:
+    """What was not sent yet, once the artifacts are written, or that takes too long."""
+    keeper = execution.keeper
+    if keeper is None:
+        return execution.take()
+    keeper.settle(failed=record.status != "succeeded")
+    if not keeper.flush(FLUSH_SECONDS):
+        log.warning("Artifacts of run %s are still being written.", record.run_id)
+    detail = execution.take()
+    detail.versions += keeper.close()
+    return detail
 
 
 def _recorded(values: Mapping[str, Any], execution: Execution) -> msgspec.Raw:

@@ -133,6 +133,10 @@ class StepContext(_Context):
         self._kwargs = kwargs
         self.pending: dict[str, str] | None = None
 
+    def given(self, args: Any, kwargs: dict[str, Any]) -> None:
+        """What the step is really called with, where that was not known before."""
+        self._args, self._kwargs = args, kwargs
+
     @property
     def inputs(self) -> dict[str, Any]:
         """The arguments of the step, by name."""

@@ -259,6 +259,7 @@ class LinkRecorder:
 
     def __init__(self, link: Connection) -> None:
         self._link = link
+        self.blobs: Path | None = Path(link.status.blobs)
 
     def start(self, run: RunRecord) -> None:
         """Make the run visible. Does not wait."""

@@ -73,9 +73,11 @@ class StepOptions(Hooks):
     settings: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] | None = None
     enable_cache: bool | None = None
+    substitutions: Mapping[str, str] | None = None  # for places in names of artifacts
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_substitutions(self.substitutions)
         _set_retry(self)
         object.__setattr__(self, "tags", _tags(self.tags))
         if self.timeout is not None and not self.timeout > 0:
@@ -110,11 +112,13 @@ class PipelineOptions(Hooks):
     extra: Mapping[str, Any] | None = None
     enable_cache: bool | None = None
     dynamic: bool | None = None
+    substitutions: Mapping[str, str] | None = None  # for places in names of artifacts
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _set_retry(self)
         object.__setattr__(self, "tags", _tags(self.tags))
+        _check_substitutions(self.substitutions)
         mode = str(getattr(self.execution_mode, "value", self.execution_mode)).lower()
         if mode not in get_args(ExecutionMode):
             raise DefinitionError(
@@ -141,6 +145,18 @@ def _set_retry(options: StepOptions | PipelineOptions) -> None:
             hint="Write for example retry=Retry(max_retries=3, delay=1, backoff=2).",
         )
     object.__setattr__(options, "retry", retry)
+
+
+def _check_substitutions(given: Any) -> None:
+    if given is None:
+        return
+    if not isinstance(given, Mapping) or not all(
+        isinstance(part, str) for item in given.items() for part in item
+    ):
+        raise DefinitionError(
+            f"`substitutions` is a dict of texts, not {given!r}.",
+            hint='Write for example substitutions={"dataset": "train"}.',
+        )
 
 
 def _tags(tags: Any) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from warmcell.errors import WarmcellError
@@ -21,7 +22,11 @@ log = logging.getLogger("warmcell.recording")
 
 
 class Recorder(Protocol):
-    """Keeps batch runs. :meth:`finish` waits, for a bounded time, until the run cannot be lost."""
+    """Keeps batch runs. :meth:`finish` waits, for a bounded time, until the run cannot be lost.
+    ``blobs`` is the folder in which artifacts are kept, if they are."""
+
+    @property
+    def blobs(self) -> Path | None: ...
 
     def start(self, run: RunRecord) -> None:
         """A run starts."""
@@ -41,6 +46,8 @@ class Recorder(Protocol):
 
 class NullRecorder:
     """Keeps nothing."""
+
+    blobs: Path | None = None
 
     def start(self, run: RunRecord) -> None:
         """Do nothing."""
@@ -106,7 +113,7 @@ class Reporter:
             with self._lock:
                 for run, recorder in self._runs.values():
                     new = run.take()
-                    if new.steps or new.artifacts or new.logs or new.metadata or new.tags:
+                    if any(getattr(new, part) for part in new.__struct_fields__):
                         try:
                             recorder.detail(run.run_id, new)
                         except WarmcellError as error:

@@ -23,10 +23,11 @@ from warmcell.errors import (
     WarmcellError,
 )
 from warmcell.ids import now
-from warmcell.records import ErrorInfo
+from warmcell.records import ErrorInfo, RunDetail, VersionRecord
 
 if TYPE_CHECKING:
     from warmcell.around.parts import Around
+    from warmcell.artifacts.keeping import Keeper
     from warmcell.artifacts.policy import ArtifactPolicy
     from warmcell.drafting import Recipe
     from warmcell.model.inrun import RunModels
@@ -198,6 +199,8 @@ class Serving:
             policy=_policy(message) if message.artifacts else None,
         )
         run.models = binding.models
+        if run.policy is not None and self.blobs is not None and message.record:
+            run.keeper = _keeper(run, self.blobs, send)
         self._stop_early(run.run_id, run.token)
         if send is not None and (message.stream or (self._early and run.run_id in self._early)):
             _feed(run, send)  # before it begins
@@ -228,6 +231,9 @@ class Serving:
                 status = "failed"
                 error = ErrorInfo("OutputError", failure.message, failure.step, hint=failure.hint)
                 error = run.redaction.error(error)
+        if run.keeper is not None:
+            run.keeper.settle(failed=status != "succeeded")
+            outcome.detail.versions = run.keeper.close()
         return wire.Answer(
             message.call,
             status,
@@ -369,6 +375,16 @@ def _policy(message: wire.Invoke) -> ArtifactPolicy | None:
     from warmcell.artifacts.policy import policy_of
 
     return policy_of(message.artifacts)
+
+
+def _keeper(run: Execution, blobs: Path, send: Send | None) -> Keeper:
+    from warmcell.artifacts.keeping import Keeper
+
+    def late(versions: list[VersionRecord]) -> None:
+        if send is not None:
+            send(wire.Progress(None, run.run_id, _encode(RunDetail(versions=versions))))
+
+    return Keeper(run, blobs, late)
 
 
 def _feed(run: Execution, send: Send) -> None:

@@ -231,7 +231,7 @@ def _outputs(owner: Step) -> tuple[OutputSpec, ...]:
     if owner.is_generator:
         annotation = collected(annotation)
     if owner._names is not None:
-        parts = _parts(annotation)
+        parts = parts_of(annotation)
         types_ = parts if len(parts) == len(owner._names) else [annotation] * len(owner._names)
         specs = [
             OutputSpec(name, _named(part)[1])
@@ -239,7 +239,7 @@ def _outputs(owner: Step) -> tuple[OutputSpec, ...]:
         ]
     elif annotation is None or annotation is types.NoneType:
         specs = []
-    elif parts := _parts(annotation):
+    elif parts := parts_of(annotation):
         specs = []
         for number, part in enumerate(parts):
             name, kind = _named(part)
@@ -284,7 +284,7 @@ def return_name(annotation: Any) -> str | None:
     return _named(annotation)[0]
 
 
-def _parts(annotation: Any) -> list[Any]:
+def parts_of(annotation: Any) -> list[Any]:
     """The types of a tuple with a fixed number of items; empty for anything else."""
     if get_origin(annotation) is not tuple:
         return []
@@ -302,6 +302,8 @@ def _named(annotation: Any) -> tuple[str | None, Any]:
         for extra in extras:
             name = extra if isinstance(extra, str) else getattr(extra, "name", None)
             if isinstance(name, str):
-                return name, annotation if not isinstance(extra, str) else kind
+                # One with places names artifacts; as an output it is called as without a name.
+                plain = None if "{" in name else name
+                return plain, annotation if not isinstance(extra, str) else kind
         return None, annotation
     return None, annotation

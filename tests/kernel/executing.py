@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from warmcell.ids import new_id
@@ -41,9 +42,10 @@ def text(outcome: Outcome, stream: str) -> str:
 
 
 class MemoryRecorder:
-    """Keeps runs in lists."""
+    """Keeps runs in lists, and artifacts in a folder if it has one."""
 
-    def __init__(self) -> None:
+    def __init__(self, blobs: Path | None = None) -> None:
+        self.blobs = blobs
         self.started: list[RunRecord] = []
         self.details: list[RunDetail] = []
         self.finished: list[RunRecord] = []

@@ -19,9 +19,18 @@ def has_places(text: str) -> bool:
     return _PLACE.search(text) is not None
 
 
-def fill(text: str, *, run_id: str, run_name: str | None, pipeline: str, time: int) -> str:
+def fill(
+    text: str,
+    *,
+    run_id: str,
+    run_name: str | None,
+    pipeline: str,
+    time: int,
+    more: Mapping[str, str] | None = None,
+) -> str:
     """Fill in ``{run.id}``, ``{run.name}``, ``{pipeline.name}``, ``{date}`` and ``{time}``, each
     also as a part such as ``{run.id[:8]}``. ``time`` is in microseconds; what is written is UTC.
+    ``more`` are places of the user's own.
 
     Raises :class:`UsageError` for a place that means nothing.
     """
@@ -32,6 +41,7 @@ def fill(text: str, *, run_id: str, run_name: str | None, pipeline: str, time: i
         "pipeline.name": pipeline,
         "date": f"{moment:%Y_%m_%d}",
         "time": f"{moment:%H_%M_%S_%f}",
+        **(more or {}),
     }
 
     def filled(place: re.Match[str]) -> str:

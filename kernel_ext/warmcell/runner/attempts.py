@@ -19,6 +19,7 @@ from warmcell.runner import hooks
 from warmcell.runner.calling import call, call_async
 from warmcell.runner.execution import Execution, check_outputs
 from warmcell.runner.loop import loop
+from warmcell.runner.taking import HANDLES, taken
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -45,6 +46,8 @@ def perform(run: Execution, node: Node, args: Any, kwargs: dict[str, Any]) -> An
     run.began(node, began)
     reset = current.set(scope)
     try:
+        if HANDLES:
+            args, kwargs = taken(run, scope, args, kwargs)
         if step.plain and run.retry is None:
             entry = token.enter()
             try:
@@ -150,6 +153,8 @@ async def perform_async(
     try:
         if run.token.reason is not None:
             raise StepCancelled(run.token.reason)
+        if HANDLES:  # on a thread: it may have to be fetched
+            args, kwargs = await asyncio.to_thread(taken, run, scope, args, kwargs)
         value = await _elaborate_async(run, node, args, kwargs, attempt)
         if len(node.step.outputs) > 1:
             check_outputs(node.step, node.name, value)

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from warmcell.errors import DefinitionError, RunTimedOut, StepCancelled
 from warmcell.ids import now
-from warmcell.records import ArtifactRecord, ErrorInfo, LogRecord, RunDetail, StepRecord, StepStatus
+from warmcell.records import (
+    ArtifactRecord,
+    ErrorInfo,
+    LogRecord,
+    RunDetail,
+    StepRecord,
+    StepStatus,
+    UseRecord,
+)
 from warmcell.redaction import NONE, Redaction
 from warmcell.runner.cancellation import CancelToken
 from warmcell.runner.errorinfo import error_info
@@ -18,6 +26,7 @@ from warmcell.runner.notes import Noted, OutputNotes
 from warmcell.utf8 import storable
 
 if TYPE_CHECKING:
+    from warmcell.artifacts.keeping import Keeper
     from warmcell.artifacts.policy import ArtifactPolicy
     from warmcell.graph import Node
     from warmcell.model.inrun import RunModels
@@ -75,6 +84,7 @@ class Execution:
         "figures",
         "gate",
         "keep",
+        "keeper",
         "listener",
         "logs",
         "models",
@@ -92,6 +102,7 @@ class Execution:
         "token",
         "traceparent",
         "tracing",
+        "uses",
         "yields",
     )  # fmt: skip
 
@@ -128,6 +139,8 @@ class Execution:
         self.listener = listener
         self.feed: Feed | None = None
         self.gate: Gate | None = None
+        self.keeper: Keeper | None = None  # where outputs are kept as artifacts
+        self.uses: list[UseRecord] = []
         self.models: RunModels | None = None  # where its pipeline or a step has a model
         self.traceparent = traceparent
         self.tracing: RunSpans | None = None
@@ -215,13 +228,19 @@ class Execution:
         outputs = node.step.outputs
         try:
             if len(outputs) == 1:
-                self._artifact(_describe()(node.name, outputs[0].name, value))
+                self._output(node, 0, value)
             elif outputs:
-                for output, part in zip(outputs, value, strict=True):
-                    self._artifact(_describe()(node.name, output.name, part))
+                for number, part in enumerate(value):
+                    self._output(node, number, part)
         except Exception as error:
             # A value whose own code fails while it is looked at must not fail its run.
             self.log("log", f"An output of `{node.name}` cannot be described: {error!r}\n")
+
+    def _output(self, node: Node, number: int, value: Any) -> None:
+        record = _describe()(node.name, node.step.outputs[number].name, value)
+        self._artifact(record)
+        if self.keeper is not None:
+            self.keeper.keep(node, number, record, value)
 
     def _artifact(self, record: ArtifactRecord) -> None:
         redaction = self.redaction
@@ -304,7 +323,7 @@ class Execution:
 
     def detail(self) -> RunDetail:
         """Everything kept so far."""
-        found = RunDetail(self.steps, self.artifacts, self.logs)
+        found = RunDetail(self.steps, self.artifacts, self.logs, uses=self.uses)
         if self.noted is not None:
             found.metadata, found.tags = self.noted.metadata, self.noted.tags
         return found
@@ -323,6 +342,11 @@ class Execution:
             self._noted = (len(noted.metadata), len(noted.tags))
             new.metadata = noted.metadata[metadata : self._noted[0]]
             new.tags = noted.tags[tags : self._noted[1]]
+        if self.keeper is not None:
+            new.versions = self.keeper.take()
+        if self.uses:
+            uses, self.uses = self.uses, []
+            new.uses = uses
         for node, started in list(self.running.values()):
             new.steps.append(_step(node, "running", started, None, 1))
         return new

@@ -1,0 +1,247 @@
+"""Keeper: keeps the outputs of one run as artifact versions, without holding it up.
+
+A value that has a stand-in (:meth:`Serializer.freeze`) is written on a thread of its own; any
+other is written before the run goes on, which could change it. A version is ``pending`` until every
+byte of it is in the folder of blobs, so that a crash leaves no half artifact.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from warmcell.artifacts.artifact_config import ArtifactConfig
+from warmcell.artifacts.naming import artifact_name, configs_of, version_label
+from warmcell.artifacts.registry import serializer_for
+from warmcell.artifacts.storing import Stored, store
+from warmcell.errors import UsageError, WarmcellError
+from warmcell.ids import new_id, now
+from warmcell.records import ArtifactRecord, VersionRecord
+from warmcell.redaction import MASK
+from warmcell.schemas.jsonform import qualified
+
+if TYPE_CHECKING:
+    from warmcell.graph import Node
+    from warmcell.runner.execution import Execution
+
+__all__ = ["Keeper", "fields_of"]
+
+THREADS = 2
+_MASKED = "refused: it holds what is to be masked"
+WAITING = 8  # values that wait for a thread; with more the run writes its own
+
+log = logging.getLogger("warmcell.artifacts")
+
+
+class _Held(NamedTuple):
+    """What is kept only if the run fails."""
+
+    record: ArtifactRecord
+    version: VersionRecord
+    write: Callable[[], Stored]
+
+
+class Keeper:
+    """Keeps the outputs of ``run`` in ``folder``. ``late`` is given the versions that were written
+    after the end of the run was told. Any thread may call."""
+
+    def __init__(
+        self,
+        run: Execution,
+        folder: Path,
+        late: Callable[[list[VersionRecord]], object] | None = None,
+    ) -> None:
+        self.records: list[VersionRecord] = []  # only grows; the last one of an id counts
+        self._run = run
+        self._folder = folder
+        self._late = late
+        self._ended = False
+        self._taken = 0
+        self._held: list[_Held] = []
+        self._jobs: list[Future[None]] = []
+        self._lock = threading.Lock()
+
+    def keep(self, node: Node, number: int, record: ArtifactRecord, value: Any) -> None:
+        """Keep output ``number`` of a step that succeeded, which ``record`` describes. Never raises
+        for a value: what cannot be kept is refused, and the version says why."""
+        run, step = self._run, node.step
+        policy = run.policy
+        verdict = "always" if policy is None else policy.of(record.name, run.run_id)
+        if verdict == "never":
+            return
+        config = configs_of(step)[number]
+        version = self._version(config, node, record, value)
+        if verdict == "if it fails":
+            write = self._writing(value) if version.status == "pending" else None
+            if write is not None:
+                with self._lock:
+                    self._held.append(_Held(record, version, write))
+            return
+        record.version = version.id
+        self._note(config, node.name, record.name)
+        if version.status != "pending":
+            self._add(version)
+        elif record.value is not None:  # small: it takes less than handing it on would
+            self._write(version, functools.partial(store, value, self._folder))
+        else:
+            self._submit(version, self._writing(value))
+
+    def take_in(self, name: str, value: Any) -> str:
+        """Keep a value that came from outside as a version of the artifact ``name``; its id."""
+        version = VersionRecord(
+            new_id(), name, serializer_for(value).kind, qualified(type(value)), "pending", now(),
+            pipeline=self._run.pipeline.name,
+        )  # fmt: skip
+        if self._run.redaction.active and self._run.redaction.covers(name, value):
+            self._add(msgspec.structs.replace(version, status=_MASKED))
+        else:
+            self._submit(version, self._writing(value))
+        return version.id
+
+    def settle(self, *, failed: bool) -> None:
+        """The run has ended: keep or forget what only a failed one keeps."""
+        with self._lock:
+            held, self._held = self._held, []
+        for one in held if failed else ():
+            one.record.version = one.version.id
+            self._submit(one.version, one.write)
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until all is written, ``seconds`` at most; say whether it is."""
+        with self._lock:
+            jobs = list(self._jobs)
+        return not wait(jobs, seconds).not_done
+
+    def close(self) -> list[VersionRecord]:
+        """What was not taken yet. What is written from now on goes to ``late``."""
+        with self._lock:
+            self._ended = True
+            return self._take()
+
+    def take(self) -> list[VersionRecord]:
+        """What is new since the last call."""
+        with self._lock:
+            return self._take()
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _take(self) -> list[VersionRecord]:
+        taken, self._taken = self._taken, len(self.records)
+        return self.records[taken:]
+
+    def _version(
+        self, config: ArtifactConfig, node: Node, record: ArtifactRecord, value: Any
+    ) -> VersionRecord:
+        run, time = self._run, now()
+        status, label = "pending", None
+        try:
+            name = artifact_name(config, run, node.step, node.name, record.name, time)
+            label = version_label(config, run, node.step, time)
+        except UsageError as error:
+            name, status = f"{run.pipeline.name}::{node.name}::{record.name}", _refusal(error)
+        if run.redaction.active and self._secret(record, value):
+            status = _MASKED
+        role = None if config.artifact_type is None else str(config.artifact_type)
+        return VersionRecord(
+            new_id(), name, record.kind, qualified(type(value)), status, time, label, run.run_id,
+            node.name, record.name, run.pipeline.name, role,
+        )  # fmt: skip
+
+    def _secret(self, record: ArtifactRecord, value: Any) -> bool:
+        if self._run.redaction.covers(record.name, value):
+            return True
+        # Masked where it is described: then it would have to be masked where it is kept.
+        return MASK.encode() in bytes(record.value or b"") or MASK in (record.preview or "")
+
+    def _note(self, config: ArtifactConfig, step: str, output: str) -> None:
+        if config.tags or config.run_metadata:
+            notes = self._run.notes_of(step, output)
+            from warmcell.tags import as_tags
+
+            for tag in as_tags(config.tags or ()):
+                notes.tags.setdefault(tag.name, tag)
+            notes.metadata = {**(config.run_metadata or {}), **notes.metadata}
+
+    def _writing(self, value: Any) -> Callable[[], Stored]:
+        """What writes ``value`` as it is now, however it changes."""
+        try:
+            frozen = serializer_for(value).freeze(value)
+        except Exception as error:  # of the value's own code
+            log.debug("%s has no stand-in: %s", type(value), error)
+            frozen = None
+        if frozen is not None:
+            return functools.partial(store, frozen, self._folder)
+        try:
+            stored = store(value, self._folder)
+        except Exception as error:
+            return functools.partial(_raise, error)
+        return lambda: stored
+
+    def _submit(self, version: VersionRecord, write: Callable[[], Stored]) -> None:
+        if not isinstance(write, functools.partial):
+            self._write(version, write)  # written by now
+            return
+        with self._lock:
+            self._jobs = [job for job in self._jobs if not job.done()]
+            busy = len(self._jobs) >= WAITING
+        if busy:
+            self._write(version, write)
+            return
+        self._add(version)
+        job = _threads(os.getpid()).submit(self._write, version, write)
+        with self._lock:
+            self._jobs.append(job)
+
+    def _write(self, version: VersionRecord, write: Callable[[], Stored]) -> None:
+        try:
+            stored = write()
+        except Exception as error:  # the value's own code, or the disk
+            known = isinstance(error, WarmcellError)
+            level = logging.INFO if known else logging.WARNING
+            log.log(level, "An output of step `%s` is not kept: %s", version.step, error)
+            self._add(msgspec.structs.replace(version, status=_refusal(error)))
+            return
+        done = msgspec.structs.replace(version, status="stored", **fields_of(stored))
+        done.role = version.role or stored.role
+        self._add(done)
+
+    def _add(self, version: VersionRecord) -> None:
+        with self._lock:
+            self.records.append(version)
+            late = self._take() if self._ended else []
+        if late and self._late is not None:
+            try:
+                self._late(late)
+            except WarmcellError as error:
+                log.warning("Artifacts of run %s are not recorded: %s", self._run.run_id, error)
+
+
+def fields_of(stored: Stored) -> dict[str, Any]:
+    """The fields of a :class:`VersionRecord` that say what is stored."""
+    names = ("kind", "type", "digest", "size", "value", "files", "facts", "about")
+    return {name: getattr(stored, name) for name in names}
+
+
+def _raise(error: Exception) -> Stored:
+    raise error
+
+
+def _refusal(error: Exception) -> str:
+    message = (
+        error.message if isinstance(error, WarmcellError) else f"{type(error).__name__}: {error}"
+    )
+    return f"refused: {message[:500]}"
+
+
+@functools.lru_cache(1)
+def _threads(pid: int) -> ThreadPoolExecutor:
+    """The threads that write, of this process; a forked child has none of its parent's."""
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="warmcell-artifacts")
