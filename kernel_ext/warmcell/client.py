@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 from warmcell.deployment import Deployment
 from warmcell.errors import NotFound, UsageError
 from warmcell.model.clienting import ModelClient
+from warmcell.remote.artifacts import ArtifactClient
 from warmcell.remote.calling import Request
 from warmcell.remote.discovery import discover
 from warmcell.remote.handle import RunHandle
@@ -59,7 +60,7 @@ class Table:
         return f"<table of {len(self.rows)} rows: {', '.join(self.columns)}{more}>"
 
 
-class Client(ModelClient):
+class Client(ArtifactClient, ModelClient):
     """Reads the history and works with deployments.
 
     Args:

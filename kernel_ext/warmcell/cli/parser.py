@@ -103,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     for menu in (top, deployments):
         _keys(menu.menu("keys", "API keys of a deployment"))
     _runs(top.menu("runs", "the history of runs"))
+    _artifacts(top.menu("artifacts", "what steps gave and is kept"))
     _snapshots(top.menu("snapshots", "what was deployed, by whom, and as a notebook again"))
     _logs(top)
     _secrets(top.menu("secrets", "named secrets of this user, for get_secret() in steps"))
@@ -271,6 +272,33 @@ def _runs(menu: _Menu) -> None:
     compare.add_argument("after", metavar="RUN", help="id of another one")
     compare.add_argument("--tolerance", type=float, metavar="X",
                          help="how far numbers may be apart and count as the same")  # fmt: skip
+
+
+def _artifacts(menu: _Menu) -> None:
+    listing = menu.add("list", "artifacts", "listing", "artifacts, or the versions of one")
+    listing.add_argument("name", nargs="?", metavar="NAME", help="versions of this artifact")
+    listing.add_argument("--tag", metavar="TAG", help="only what has this tag")
+    listing.add_argument("--pipeline", metavar="NAME", help="only of this pipeline")
+    listing.add_argument("--run", metavar="RUN", help="versions that this run made")
+    listing.add_argument("--limit", type=int, default=20, metavar="N", help="how many (20)")
+    show = menu.add("show", "artifacts", "show_version", "all about one version, and what uses it")
+    load = menu.add("load", "artifacts", "load", "write its files into a folder, or print it")
+    delete = menu.add("delete", "artifacts", "delete", "delete a version that nothing uses")
+    for made in (show, load, delete):
+        made.add_argument("version", metavar="NAME[@VERSION]",
+                          help="as churn-model@3; the newest by default; or an id")  # fmt: skip
+    load.add_argument("folder", nargs="?", metavar="FOLDER", help="where its files go (here)")
+    load.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    delete.add_argument("--all", action="store_true", help="all versions of the artifact")
+    prune = menu.add("prune", "artifacts", "prune", "delete versions that nothing uses")
+    prune.add_argument("artifact", nargs="?", metavar="NAME", help="only of these, as 'churn*'")
+    prune.add_argument("--older-than", type=_duration, dest="days", metavar="TIME",
+                       help="as 12h, 90d")  # fmt: skip
+    prune.add_argument("--keep", type=int, metavar="N", help="the newest N of each artifact stay")
+    prune.add_argument("--max-bytes", type=int, dest="bytes", metavar="N",
+                       help="the oldest go until the rest takes no more")  # fmt: skip
+    prune.add_argument("--unused", action="store_true", help="all that nothing uses")
+    prune.add_argument("--dry-run", action="store_true", help="only say what would go")
 
 
 def _servers(top: _Menu) -> None:

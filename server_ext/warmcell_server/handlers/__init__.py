@@ -18,6 +18,7 @@ from warmcell_server.handlers.invoke import InvokeHandler, SubmitHandler
 from warmcell_server.handlers.outputs import OutputHandler
 from warmcell_server.handlers.pages import DocsHandler, OpenapiHandler, PageHandler
 from warmcell_server.handlers.paths import PathHandler
+from warmcell_server.handlers.versionfiles import VersionFileHandler
 
 __all__ = ["PAGE", "routes"]
 
@@ -36,6 +37,7 @@ def routes(base_url: str) -> list[tuple[str, type[web.RequestHandler]]]:
         (rf"{name}/invoke", InvokeHandler),
         (rf"{name}/submit", SubmitHandler),
         (rf"{root}/api/v1/runs/([^/]+)/events", AnyEventsHandler),
+        (rf"{root}/api/v1/artifact-versions/([^/]+)/files/(.+)", VersionFileHandler),
         (rf"{root}/(api/v1/.*)", ControlHandler),
         (rf"{root}/metrics", MetricsHandler),
         (rf"{name}/openapi\.json", OpenapiHandler),

@@ -20,7 +20,7 @@ from warmcell_server import visibility
 from warmcell_server.handlers.base import Handler
 from warmcell_server.operations.runs import show_run
 
-__all__ = ["OutputHandler"]
+__all__ = ["POLICY", "FileHandler", "OutputHandler"]
 
 PIECE = 1 << 20  # bytes that are read at once
 # It is not ours: whatever it is, a browser must not run it as a page of Jupyter's origin.
@@ -37,7 +37,29 @@ class _File(NamedTuple):
     data: bytes = b""
 
 
-class OutputHandler(Handler):
+class FileHandler(Handler):
+    """Answers with files of the blobs, piece by piece."""
+
+    async def send(self, path: Path) -> None:
+        """Finish with a file; the headers are set. Raises NotFound for one that is gone."""
+        pieces = _pieces(path)
+        try:
+            first = await anext(pieces)
+        except OSError as error:
+            self.clear()
+            raise NotFound("This file is not kept any more.") from error
+        if self.request.method == "HEAD":
+            await pieces.aclose()
+            self.finish()
+            return
+        self.write(first)
+        async for piece in pieces:
+            await self.flush()
+            self.write(piece)
+        self.finish()
+
+
+class OutputHandler(FileHandler):
     """Files are attachments; with ``Accept: application/json`` they are described."""
 
     scope = "any"
@@ -67,7 +89,7 @@ class OutputHandler(Handler):
         if file.digest is None:
             self.finish(file.data)
         else:
-            await self._send(host.store.blobs / file.digest, file.size)
+            await self.send(host.store.blobs / file.digest)
 
     get = head = web.authenticated(_show)
 
@@ -80,23 +102,6 @@ class OutputHandler(Handler):
                 hint=f"It can be had as {', '.join(offers)}.",
             )
         return best
-
-    async def _send(self, path: Path, size: int) -> None:
-        pieces = _pieces(path)
-        try:
-            first = await anext(pieces)
-        except OSError as error:
-            self.clear()
-            raise NotFound("The file of this output is not kept any more.") from error
-        if self.request.method == "HEAD":
-            await pieces.aclose()
-            self.finish()
-            return
-        self.write(first)
-        async for piece in pieces:
-            await self.flush()
-            self.write(piece)
-        self.finish()
 
 
 async def _pieces(path: Path) -> AsyncGenerator[bytes, None]:

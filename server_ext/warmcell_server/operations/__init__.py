@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from warmcell_server.operation import Route
 from warmcell_server.operations import (
+    artifacts,
     changes,
     deployments,
     keys,
@@ -33,6 +34,7 @@ ROUTES: tuple[Route, ...] = (
     *trust.ROUTES,
     *changes.ROUTES,
     *runs.ROUTES,
+    *artifacts.ROUTES,
     *rerun.ROUTES,
     *logs.ROUTES,
     *store.ROUTES,
