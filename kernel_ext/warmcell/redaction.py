@@ -25,7 +25,7 @@ from warmcell.records import ArtifactRecord, ErrorInfo
 
 __all__ = ["LEAST", "MASK", "NONE", "Redaction", "hide", "patterns_of", "remember"]
 
-MASK: Final = "**********"  # what pydantic writes for a secret
+MASK: Final = "**redacted**"  # not what pydantic writes for a secret: nobody gives this as a value
 LEAST = 4  # characters: masking what is shorter would mask half of every text
 _MASKED = msgspec.Raw(b'"' + MASK.encode() + b'"')
 _DEPTH = 20

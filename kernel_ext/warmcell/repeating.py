@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from warmcell.errors import ParameterError
+from warmcell.redaction import MASK as REDACTED
 
 __all__ = ["Gap", "as_given", "changed", "check", "gaps", "is_description"]
 
@@ -54,7 +55,8 @@ def gaps(
         if is_description(described):
             found.append(Gap((name,), _why(described)))
         else:
-            hidden = _hidden(value, known.get(name, {}), schema, (name,), 0)
+            hidden = dict.fromkeys(_hidden(value, known.get(name, {}), schema, (name,), 0))
+            hidden |= dict.fromkeys(_redacted(value, (name,), 0))
             found += [Gap(path, "it is a secret, which no history keeps") for path in hidden]
     return found
 
@@ -129,6 +131,19 @@ def _why(described: Mapping[str, Any]) -> str:
     size = described.get("$size")
     what = f"{kind} of {size:,} bytes" if size else str(kind)
     return f"the history has only a description of this {what}"
+
+
+def _redacted(value: Any, path: Path, depth: int) -> Iterator[Path]:
+    """The places in ``value`` that were masked because of their name or of a named secret."""
+    if isinstance(value, str):
+        if REDACTED in value:
+            yield path
+    elif isinstance(value, Mapping) and depth <= _DEPTH:
+        for name, inner in value.items():
+            yield from _redacted(inner, (*path, name), depth + 1)
+    elif isinstance(value, list) and depth <= _DEPTH:
+        for index, inner in enumerate(value):
+            yield from _redacted(inner, (*path, index), depth + 1)
 
 
 def _hidden(

@@ -19,7 +19,7 @@ from tests.kernel.executing import MemoryRecorder
 from warmcell import Pipeline, get_secret, log_metadata, output, pipeline, step
 from warmcell.batch import run as run_batch
 from warmcell.errors import NotFound, RunError, UsageError
-from warmcell.redaction import MASK, Redaction, patterns_of
+from warmcell.redaction import MASK, NONE, Redaction, patterns_of
 from warmcell.secrets import delete_secret, list_secrets, secrets_file, set_secret
 
 VALUE = 'päss"word\\of 42'
@@ -146,7 +146,12 @@ def test_keys_that_fit_a_pattern_are_masked_at_any_depth() -> None:
         assert value not in record
     shown = {"account": {"user": "ada", "password": MASK}, "api_key": MASK}
     assert run.parameters == shown
-    assert '["use","rows","metadata","int",1,null,null,3' in record
+    metadata = {
+        one["key"]: one["value"]
+        for part in msgspec.json.decode(record)
+        for one in part.get("metadata", ())
+    }
+    assert metadata == {"db_password": MASK, "rows": 3}
 
 
 def test_secret_types_are_masked_in_what_is_written() -> None:
@@ -175,6 +180,8 @@ def test_what_a_redaction_covers_is_not_kept_as_a_file() -> None:
     assert redaction.covers("login", [Login(user="a", password="bcde")])
     assert not redaction.covers("table", pandas.DataFrame({"user": ["a"]}))
     assert not redaction.covers("rows", [{"user": "a"}])
+    assert NONE.covers("login", {"of": Login(user="a", password=pydantic.SecretStr("bcde"))})
+    assert not NONE.covers("passwords", ["bcde"])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from warmcell import repeating
 from warmcell.errors import ParameterError
+from warmcell.redaction import MASK
 from warmcell.schemas import parameter_model
 
 
@@ -50,6 +51,13 @@ def test_a_secret_is_a_gap_wherever_it_is() -> None:
     assert places(found, "login") == ["key"]
     assert places(recorded(login=3)) == []
     assert places(recorded(login=3, table="**********")) == []
+
+
+def test_what_was_redacted_is_a_gap() -> None:
+    """Whatever the signature says of it: by name, or a named secret within a text."""
+    assert places({"login": 1, "table": {"password": MASK, "rows": [f"Bearer {MASK}", "a"]}}) == [
+        "table.password", "table.rows.0",
+    ]  # fmt: skip
 
 
 def test_what_is_only_described_is_a_gap() -> None:

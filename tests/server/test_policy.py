@@ -120,7 +120,7 @@ def test_logs_are_found_wherever_they_came_from(lab: tuple[JupyterServer, Kernel
         "[line.text for line in Client().search_logs('logging in', deployment='entering')]"
     )
     assert texts
-    assert all("**********" in text for text in texts)
+    assert all("**redacted**" in text for text in texts)
     listed = kernel.run("%runs --logs logging in --pipeline entering").text
     assert "logging in as" in listed
     assert "No run wrote 'nowhere'" in kernel.run("%runs --logs nowhere").text
@@ -145,3 +145,34 @@ def test_a_search_that_makes_no_sense_is_refused(
     answer = lab[0].get(f"warmcell/api/v1/logs?{query}")
     assert answer.status == 422
     assert answer.json()["detail"]
+
+
+def test_the_store_is_pruned_after_a_dry_run(lab: tuple[JupyterServer, Kernel]) -> None:
+    """By the client and the command line; the last test of this module, since it takes the runs."""
+    server, kernel = lab
+    for _ in range(3):
+        server.invoke("entering", {"account": ACCOUNT})
+    kernel.run("from warmcell import Client")
+    used = kernel.value("Client().store_usage()")
+    assert used["runs"] == used["last_day"]["runs"] >= 3
+    assert used["total"] >= used["database"] > 0
+    told = kernel.value("Client().prune(max_runs=1, deployment='entering', dry_run=True)")
+    assert told["runs"] >= 2
+    assert kernel.value("Client().store_usage()")["runs"] == used["runs"]
+
+    def said(*words: str) -> subprocess.CompletedProcess[str]:
+        options = ["--url", server.url, "--token", server.token]
+        return subprocess.run(
+            [sys.executable, "-m", "warmcell", "store", *words, *options],
+            capture_output=True, text=True, timeout=60, env=clean_environment(server.root),
+        )  # fmt: skip
+
+    shown = said("usage").stdout
+    assert f"{used['runs']:,} runs" in shown
+    gone = said("prune", "--max-runs", "1", "--deployment", "entering", "--json")
+    assert json.loads(gone.stdout)["runs"] == told["runs"]
+    assert kernel.value("Client().store_usage()")["runs"] == used["runs"] - told["runs"]
+    assert "max_bytes is 'plenty'" in said("prune", "--max-bytes", "plenty").stderr
+    refused = server.post("warmcell/api/v1/store/prune", {"pipeline": "entering"})
+    assert refused.status == 422
+    assert server.post("warmcell/api/v1/store/prune", {"max_runs": -1}).status == 422

@@ -100,7 +100,7 @@ class Keeper:
             new_id(), name, serializer_for(value).kind, qualified(type(value)), "pending", now(),
             pipeline=self._run.pipeline.name,
         )  # fmt: skip
-        if self._run.redaction.active and self._run.redaction.covers(name, value):
+        if self._run.redaction.covers(name, value):
             self._add(msgspec.structs.replace(version, status=_MASKED))
         else:
             self._submit(version, self._writing(value))
@@ -147,7 +147,7 @@ class Keeper:
             label = version_label(config, run, node.step, time)
         except UsageError as error:
             name, status = f"{run.pipeline.name}::{node.name}::{record.name}", _refusal(error)
-        if run.redaction.active and self._secret(record, value):
+        if self._secret(record, value):
             status = _MASKED
         role = None if config.artifact_type is None else str(config.artifact_type)
         return VersionRecord(

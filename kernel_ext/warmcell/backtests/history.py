@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from warmcell.errors import NotFound, UsageError
+from warmcell.redaction import MASK as REDACTED
 
 if TYPE_CHECKING:
     from warmcell.client import Client
@@ -208,7 +209,7 @@ def _parameters(text: str, schema: Mapping[str, Any], model: ParameterModel) -> 
             file = "$content_type" in json.dumps(value)
             why = "came as a file" if file else "was too large to be recorded"
             raise _NotReplayable(f"`{name}` {why}: the history has a description of it only")
-        if secret and _masked(value):
+        if (secret and _masked(value)) or (REDACTED in text and REDACTED in str(value)):
             raise _NotReplayable(f"`{name}` is redacted in the history")
     defaults = schema.get("properties") or {}
     gone = [

@@ -85,7 +85,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 
 
-def _bytes(value: Any) -> Any:
+def bytes_of(value: Any) -> Any:
     """A number of bytes; of text as "500 MB" or "2GiB"."""
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
         return value
@@ -199,7 +199,7 @@ class DeploymentSettings(Strict):
     isolated: Switch | None = None
     replicas: Annotated[int, Field(strict=True, ge=1, le=MOST_REPLICAS)] | None = None
     recycle_after: Whole | None = None
-    memory_limit: Annotated[int | None, BeforeValidator(_bytes)] = None
+    memory_limit: Annotated[int | None, BeforeValidator(bytes_of)] = None
     hang_timeout: Seconds | None = None
     keep_alive: Annotated[bool | float | None, BeforeValidator(_kept)] = None
     expires_in: Seconds | None = None

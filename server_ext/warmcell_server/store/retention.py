@@ -61,7 +61,7 @@ def usage(cursor: DuckDBPyConnection, layout: Layout) -> dict[str, Any]:
     blocks = cursor.execute(
         "SELECT block_size * total_blocks FROM pragma_database_size()"
     ).fetchall()
-    database = int(blocks[0][0])
+    database = int(blocks[0][0]) + _size(layout.database.with_name(f"{layout.database.name}.wal"))
     blobs = sum(size for _, size, _ in _blobs(layout.blobs))
     spool = sum(size for _, size, _ in _blobs(layout.spool))
     return {
@@ -250,6 +250,14 @@ def _sites(connection: DuckDBPyConnection) -> set[str]:
         "UNION ALL SELECT settings FROM data.deployments WHERE settings IS NOT NULL"
     ).fetchall()
     return {digest for (settings,) in rows for digest in _SITE.findall(settings)}
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, which is looked at but never opened; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _blobs(folder: Path) -> list[tuple[Path, int, float]]:

@@ -1,0 +1,63 @@
+"""The client's part about the store as a whole: how much it holds, and deleting what is old."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from warmcell.errors import UsageError
+
+__all__ = ["StoreClient"]
+
+PRUNE_SECONDS = 600.0
+
+
+class StoreClient:
+    """The store of the history."""
+
+    def _call(
+        self, method: str, path: str, body: object | None = None, *, timeout: float = 30.0
+    ) -> Any:
+        raise NotImplementedError
+
+    def store_usage(self) -> dict[str, Any]:
+        """Return how much the store holds: the numbers of ``runs``, ``snapshots`` and
+        ``artifacts``, the bytes of ``database``, ``blobs`` and ``spool`` and their ``total``, what
+        came in the ``last_day`` and the ``last_week``, and what is kept at most (``keep``)."""
+        found: dict[str, Any] = self._call("GET", "api/v1/store")
+        return found
+
+    def prune(
+        self,
+        *,
+        max_age_days: float | None = None,
+        max_runs: int | None = None,
+        max_bytes: int | str | None = None,
+        pipeline: str | None = None,
+        deployment: str | None = None,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """Delete ended runs that are older, beyond the newest so many, or the oldest until the rest
+        takes no more bytes (also as text: ``"2 GB"``); of all, or of one pipeline or deployment.
+        Without a limit those hold that the server is configured with.
+
+        Artifacts that something else uses stay. Returns how many ``runs``, ``versions`` of
+        artifacts and ``blobs`` of how many ``bytes`` went; with ``dry_run`` would go.
+        """
+        from warmcell.config.deployment_settings import bytes_of
+
+        try:
+            most = None if max_bytes in (None, 0) else bytes_of(max_bytes)
+        except ValueError as error:
+            raise UsageError(f"max_bytes is {max_bytes!r}: {error}.") from None
+        body = {
+            "max_age_days": max_age_days,
+            "max_runs": max_runs,
+            "max_bytes": 0 if max_bytes == 0 else most,
+            "pipeline": pipeline,
+            "deployment": deployment,
+            "dry_run": dry_run,
+        }
+        found: dict[str, Any] = self._call(
+            "POST", "api/v1/store/prune", body, timeout=PRUNE_SECONDS
+        )
+        return found
