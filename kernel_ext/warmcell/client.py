@@ -19,6 +19,7 @@ from warmcell.remote.artifacts import ArtifactClient
 from warmcell.remote.calling import Request
 from warmcell.remote.discovery import discover
 from warmcell.remote.handle import RunHandle
+from warmcell.remote.keeping import StoreClient
 from warmcell.remote.transport import Http, Transport
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Table:
         return f"<table of {len(self.rows)} rows: {', '.join(self.columns)}{more}>"
 
 
-class Client(ArtifactClient, ModelClient):
+class Client(ArtifactClient, ModelClient, StoreClient):
     """Reads the history and works with deployments.
 
     Args:

@@ -106,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     _artifacts(top.menu("artifacts", "what steps gave and is kept"))
     _snapshots(top.menu("snapshots", "what was deployed, by whom, and as a notebook again"))
     _logs(top)
+    _store(top.menu("store", "how much the history takes, and deleting what is old"))
     _secrets(top.menu("secrets", "named secrets of this user, for get_secret() in steps"))
     _trust(top)
     _servers(top)
@@ -233,6 +234,18 @@ def _logs(top: _Menu) -> None:
     logs.add_argument("--since", metavar="TIME", help="RFC 3339, such as 2026-11-21T08:00:00Z")
     logs.add_argument("--until", metavar="TIME", help="before then")
     logs.add_argument("--limit", type=int, default=100, metavar="N", help="how many (100)")
+
+
+def _store(menu: _Menu) -> None:
+    menu.add("usage", "store", "usage", "how much there is, and how it grows")
+    prune = menu.add("prune", "store", "prune", "delete old runs; without a limit, by the server's")
+    prune.add_argument("--older-than", type=_duration, metavar="TIME", help="as 12h, 90d")
+    prune.add_argument("--max-runs", type=int, metavar="N", help="the newest N stay")
+    prune.add_argument("--max-bytes", metavar="SIZE",
+                       help="the oldest go until the rest takes no more, as 2GB")  # fmt: skip
+    prune.add_argument("--pipeline", metavar="NAME", help="only runs of this pipeline")
+    prune.add_argument("--deployment", metavar="NAME", help="only runs of this deployment")
+    prune.add_argument("--dry-run", action="store_true", help="only say what would go")
 
 
 def _secrets(menu: _Menu) -> None:
