@@ -239,6 +239,54 @@ outputs = body().outputs
     assert list(cell["outputs"].values()) == [4]
 
 
+def test_artifacts_by_way_of_the_model(cell: Notebook) -> None:
+    """ZenML's pattern: one pipeline trains, another takes what it made from the version that is in
+    production. What a step of the other makes belongs to that version too."""
+    cell(
+        """
+from typing import Annotated
+from warmcell.model.utils import link_artifact_to_model
+
+@step
+def train(bias: float) -> Annotated[dict, "trained_model"]:
+    return {"bias": bias}
+
+@pipeline(model=Model("iris_classifier", tags=["classification"]))
+def training_pipeline(bias: float):
+    return train(bias)
+
+@step
+def predict(model: dict, data: list) -> Annotated[list, "predictions"]:
+    return [one + model["bias"] for one in data]
+
+@pipeline(model=Model(name="iris_classifier", version=ModelStages.PRODUCTION))
+def inference_pipeline():
+    model = get_pipeline_context().model
+    return predict(model=model.get_model_artifact("trained_model"), data=[1.0, 2.0])
+
+training_pipeline(0.25)
+training_pipeline(100.0)
+Model("iris_classifier", 1).set_stage(ModelStages.PRODUCTION)
+run = inference_pipeline()
+"""
+    )
+    assert list(cell["run"].outputs.values()) == [[1.25, 2.25]]
+    version = Client().get_model_version("iris_classifier", "production")
+    assert version.load_artifact("trained_model") == {"bias": 0.25}
+    assert {one["artifact"] for one in version.artifacts()} == {"trained_model", "predictions"}
+    assert version.get_artifact("nothing") is None
+    with pytest.raises(NotFound, match="It has predictions, trained_model"):
+        version.load_artifact("nothing")
+    other = Client().get_model_version("iris_classifier", 2)
+    assert other.load_artifact("trained_model") == {"bias": 100.0}
+    cell(
+        "link_artifact_to_model(run_artifact, Model('iris_classifier', 2), 'deployment')".replace(
+            "run_artifact", repr(version.get_artifact("predictions").id)
+        )
+    )
+    assert other.get_deployment_artifact("predictions").load() == [1.25, 2.25]
+
+
 def test_client(cell: Notebook) -> None:
     """A model can be made, described and deleted without a run."""
     client = Client()

@@ -12,10 +12,12 @@ import msgspec
 
 from warmcell.changes import Table
 from warmcell.errors import ArtifactError
+from warmcell.runner.taking import HANDLES
 
 if TYPE_CHECKING:
     from warmcell.artifacts.storing import Stored
     from warmcell.client import Client
+    from warmcell.runner.execution import Execution
 
 __all__ = ["ArtifactVersion", "ArtifactVersions"]
 
@@ -91,6 +93,10 @@ class ArtifactVersion:
         where = fetching(self._client._transport, self.id)
         return restore(stored, where, value=self._row.get("value"), hint=hint)
 
+    def taken(self, run: Execution, step: str, name: str) -> tuple[Any, str | None]:
+        """The value, for a step that this version was given to; see :mod:`.runner.taking`."""
+        return self.load(), self.id
+
     def fetch(self) -> dict[str, Path]:
         """Where its files are on this machine, by name; none where the value is kept as JSON. They
         are shared: copy what is to be changed. Raises :class:`ArtifactError`."""
@@ -158,6 +164,9 @@ class ArtifactVersion:
     def __repr__(self) -> str:
         status = "" if self.status == "stored" else f", {self.status}"
         return f"<artifact {self.artifact} version {self.version}: {self.type}{status}>"
+
+
+HANDLES.add(ArtifactVersion)
 
 
 class ArtifactVersions(Table, Sequence[ArtifactVersion]):

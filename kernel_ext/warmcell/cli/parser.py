@@ -105,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     _runs(top.menu("runs", "the history of runs"))
     _artifacts(top.menu("artifacts", "what steps gave and is kept"))
     _snapshots(top.menu("snapshots", "what was deployed, by whom, and as a notebook again"))
+    _models(top.menu("models", "models, their versions and stages"))
     _logs(top)
     _store(top.menu("store", "how much the history takes, and deleting what is old"))
     _secrets(top.menu("secrets", "named secrets of this user, for get_secret() in steps"))
@@ -204,6 +205,32 @@ def _snapshots(menu: _Menu) -> None:
     opened.add_argument("snapshot", metavar="NAME@N", help="such as churn@3")
     opened.add_argument("file", nargs="?", metavar="FILE", help="NAME@N.ipynb by default")
     opened.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+
+
+def _models(menu: _Menu) -> None:
+    register = menu.add("register", "models", "register", "make a model")
+    listing = menu.add("list", "models", "listing", "models by name")
+    versions = menu.add("versions", "models", "versions", "versions of a model, the newest first")
+    stage = menu.add("stage", "models", "stage", "bring a version to a stage")
+    history = menu.add("history", "models", "history", "who moved which stage or alias when")
+    back = menu.add("back", "models", "back", "undo the last move of a stage or alias")
+    delete = menu.add("delete", "models", "delete", "delete a model, or one version of it")
+    for made in (register, versions, stage, history, back, delete):
+        made.add_argument("name", metavar="MODEL", help="name of the model")
+    register.add_argument("--description", metavar="TEXT")
+    register.add_argument("--license", metavar="TEXT")
+    register.add_argument("--tag", action="append", metavar="TAG", help="may be repeated")
+    listing.add_argument("--tag", metavar="TAG", help="only models that have it")
+    versions.add_argument("--stage", metavar="STAGE", help="only versions that are there")
+    stage.add_argument("version", metavar="VERSION", help="number, label, stage or alias")
+    stage.add_argument("stage", metavar="STAGE", help="staging, production, archived or none")
+    stage.add_argument("--force", action="store_true", help="archive the version that is there")
+    history.add_argument("alias", nargs="?", metavar="ALIAS", help="only of this stage or alias")
+    back.add_argument("alias", metavar="ALIAS", help="a stage or alias")
+    for made in (stage, back):
+        made.add_argument("--reason", metavar="TEXT", help="kept in the history")
+    delete.add_argument("version", nargs="?", metavar="VERSION", help="number or label")
+    delete.add_argument("--force", action="store_true", help="also while one is in production")
 
 
 def _trust(top: _Menu) -> None:

@@ -32,6 +32,10 @@ class ModelInfo:
             raise AttributeError(name)
         return _member(self._row, name, "A model")
 
+    def to_json(self) -> dict[str, Any]:
+        """What is known of it, as plain values."""
+        return dict(self._row)
+
     def history(self, alias: str | None = None) -> list[dict[str, Any]]:
         """Who moved which alias when, from where to where; newest first."""
         return moves(self._client, self._row["name"], alias)
@@ -103,6 +107,10 @@ class ModelVersion:
     def run_metadata(self) -> dict[str, Any]:
         """What was logged about it."""
         return {key: logged(value) for key, value in self._row.get("run_metadata", {}).items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """What is known of it, as plain values."""
+        return dict(self._row)
 
     # -- artifacts -----------------------------------------------------------------------------
 

@@ -211,6 +211,16 @@ def test_what_belongs_to_a_version(store: Store) -> None:
         change(store, "link_model", id=mine["id"], kind="artifact_version", subject="nothing")
 
 
+def test_a_served_call_makes_no_version(store: Store) -> None:
+    """A version that is asked for on behalf of a call is refused, whoever asks."""
+    call, batch = run(deployment="live"), run()
+    store.append(entry(call))
+    store.append(entry(batch))
+    with pytest.raises(Conflict, match="is a call of 'live'"):
+        make(store, run_id=call.run_id)
+    assert make(store, run_id=batch.run_id)["number"] == 1
+
+
 def test_a_host_that_joined(store: Store, open_store: Callable[..., Store]) -> None:
     """Models are the same for every host of the store, and so are their errors."""
     joined = open_store()

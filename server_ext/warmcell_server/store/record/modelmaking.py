@@ -61,6 +61,7 @@ def make_model_version(connection: DuckDBPyConnection, request: dict[str, Any]) 
     known = version_row(connection, request["id"])
     if known is not None:
         return known | {"created": True}  # this request was repeated
+    _check_run(connection, request.get("run_id"))
     put_model(
         connection,
         {"name": model, "about": request.get("model_about"), "tags": request.get("model_tags"),
@@ -165,6 +166,18 @@ def check_label(connection: DuckDBPyConnection, model: str, label: str) -> None:
         "SELECT 1 FROM data.aliases WHERE model = ? AND alias = ?", [model, label]
     ).fetchall():
         raise InvalidName(f"'{label}' is an alias of model '{model}' already.")
+
+
+def _check_run(connection: DuckDBPyConnection, run_id: str | None) -> None:
+    """Raise :class:`Conflict` for a call of a deployment: those never make a version."""
+    rows = connection.execute(
+        "SELECT deployment FROM data.runs WHERE run_id = ? AND deployment IS NOT NULL", [run_id]
+    ).fetchall()
+    if rows:
+        raise Conflict(
+            f"Run {run_id} is a call of '{rows[0][0]}': a served call makes no model version.",
+            hint="Make it in a run of your own: training is one, answering a call is none.",
+        )
 
 
 def touch(connection: DuckDBPyConnection, model: str, time: int) -> None:
