@@ -163,6 +163,31 @@ class TestClient:
                 missing("nothing")
 
 
+class TestRuns:
+    def test_what_a_run_makes(self, author: Kernel, client: Client) -> None:
+        """Each output of a batch run is a version, by its default name or its own, in the run, in
+        SQL and in the list; a version says which run and step made it."""
+        author.run(
+            "from typing import Annotated\n"
+            "@step\ndef draw(n: int) -> Annotated[numpy.ndarray, 'drawn']:\n"
+            "    return numpy.arange(n * 1.0)\n"
+            "@step\ndef total(drawn: numpy.ndarray) -> float:\n    return float(drawn.sum())\n"
+            "@pipeline\ndef adding(n: int) -> float:\n    return total(draw(n))"
+        )
+        author.run("ran = adding(5000)")
+        drawn = client.get_artifact_version("drawn")
+        added = client.get_artifact_version("adding::total::output")
+        assert (drawn.load().sum(), added.load()) == (12_497_500.0, 12_497_500.0)
+        assert (drawn.step, drawn.pipeline, drawn.run_id) == ("draw", "adding", added.run_id)
+        run = client.get_run(str(drawn.run_id))
+        assert {one["version_id"] for one in run.artifacts} == {drawn.id, added.id}
+        rows = client.sql(
+            "SELECT artifact, number, status FROM artifacts "
+            f"WHERE run_id = '{drawn.run_id}' ORDER BY artifact"
+        ).rows
+        assert rows == [["adding::total::output", 1, "stored"], ["drawn", 1, "stored"]]
+
+
 class TestTrust:
     @pytest.fixture
     def stranger(self, jupyter_server: JupyterServer, save: Save) -> Iterator[str]:

@@ -127,13 +127,6 @@ class Batch:
             self.logs.append(_log_row(run_id, log))
         for version in detail.versions:
             self.versions[version.id] = version
-            for tag in version.tags:
-                self.tags.append(
-                    TagRecord(
-                        tag, "artifact_version", version.id, version.created_at,
-                        run_id=version.run_id, user=version.user,
-                    )
-                )  # fmt: skip
         for use in detail.uses:
             self.uses.append([use.run_id, use.step, use.input, use.version, use.time])
         for one in detail.metadata:

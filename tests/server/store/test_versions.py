@@ -217,7 +217,8 @@ class TestComingIn:
         one = version(tags=["prod"])
         made(store, one)
         assert ids(store.read("list_versions", tag="prod")) == [one.id]
-        store.change("remove_tags", on={"kind": "artifact_version", "id": one.id}, tags=["prod"])
+        subject = {"kind": "artifact_version", "id": one.id}
+        store.change("remove_tags", on=subject, tags=["prod"]).result(WAIT)
         made(store, one)
         assert ids(store.read("list_versions", tag="prod")) == []
 
