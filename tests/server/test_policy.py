@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.gates import wait_until
 from tests.support.http import Response
 from tests.support.jupyter import JupyterServer, clean_environment
 from tests.support.kernels import Kernel
@@ -18,7 +19,7 @@ SECRET = "the-key-of-the-warehouse"
 SETTING = f"__import__('warmcell.secrets').secrets.set_secret('warehouse', {SECRET!r})"
 CELLS = """\
 %load_ext warmcell
-import pydantic
+from typing import Annotated
 from warmcell import get_secret, pipeline, step
 
 @step
@@ -34,6 +35,23 @@ def entering(account: dict, size: int = 1) -> dict:
     return log_in(account, size)
 
 entering.deploy("entering")
+
+@step
+def measured(n: int) -> Annotated[list, "sizes"]:
+    return [n] * 10_000
+
+@step
+def told(sizes: list) -> Annotated[str, "text"]:
+    if sizes[0] < 0:
+        raise ValueError("below zero")
+    return f"{len(sizes)} of {sizes[0]}"
+
+@pipeline
+def measuring(n: int) -> str:
+    return told(measured(n))
+
+measuring.deploy("picky", artifacts={"text": "all", "*": "errors"})
+measuring.deploy("plain")
 """
 HIDDEN = ("hunter-2", SECRET)
 ACCOUNT = {"user": "ada", "password": "hunter-2"}
@@ -102,6 +120,31 @@ def test_nothing_hidden_is_in_the_files_of_the_store(lab: tuple[JupyterServer, K
     assert b"ada" in written
     for value in HIDDEN:
         assert value.encode() not in written
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "kept"),
+    [("picky", 1, {"text"}), ("picky", -1, {"sizes"}), ("plain", 1, set()), ("plain", -1, set())],
+)
+def test_a_deployment_keeps_the_artifacts_that_its_policy_names(
+    lab: tuple[JupyterServer, Kernel], name: str, n: int, kept: set[str]
+) -> None:
+    """One output of every call, the others of calls that fail; none where nothing is said."""
+    server, _ = lab
+    body = server.invoke(name, {"n": n}).json()
+    run_id = (body.get("metadata") or body)["run_id"]
+    query = (
+        f"SELECT name, status FROM artifacts WHERE run_id = '{run_id}' AND version_id IS NOT NULL"
+    )
+
+    def found() -> list[list[str]]:
+        answer = server.post("warmcell/api/v1/sql", {"query": query})
+        assert answer.status == 200, answer.text
+        rows: list[list[str]] = answer.json()["rows"]
+        return rows
+
+    wait_until(lambda: all(status == "stored" for _, status in found()))  # written in its own time
+    assert {output for output, _ in found()} == kept
 
 
 def test_logs_are_found_wherever_they_came_from(lab: tuple[JupyterServer, Kernel]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from warmcell.cli import show
 from warmcell.cli.given import client
+from warmcell.cli.store import size
 from warmcell.client import Client
 from warmcell.errors import LinkError, UsageError
 from warmcell.remote.calling import Request
@@ -81,7 +82,11 @@ def status(given: Namespace) -> int:
     """Print the servers that run, and how much they serve."""
     clients = [client(given)] if given.url else [Client.of(h.http) for h in hosts(given.token)]
     found = [
-        (here.url, here.send(Request("GET", "api/v1/status")), here.list_deployments())
+        (
+            here.url,
+            {**here.send(Request("GET", "api/v1/status")), "usage": here.store_usage()},
+            here.list_deployments(),
+        )
         for here in clients
     ]
     if given.json:
@@ -92,9 +97,18 @@ def status(given: Namespace) -> int:
     if not found:
         raise LinkError("No server with Warmcell runs.", hint="Start one: warmcell serve")
     show.table(
-        ["url", "mode", "version", "store", "deployments"],
+        ["url", "mode", "version", "store", "runs", "size", "last week", "deployments"],
         [
-            [url, told["mode"], told["version"], told["home"], ", ".join(d.name for d in ds)]
+            [
+                url,
+                told["mode"],
+                told["version"],
+                told["home"],
+                f"{told['usage']['runs']:,}",
+                size(told["usage"]["total"]),
+                f"+{told['usage']['last_week']['runs']:,} runs",
+                ", ".join(d.name for d in ds),
+            ]
             for url, told, ds in found
         ],
         "",
