@@ -20,6 +20,7 @@ from warmcell.remote.calling import Request
 from warmcell.remote.discovery import discover
 from warmcell.remote.handle import RunHandle
 from warmcell.remote.keeping import StoreClient
+from warmcell.remote.tags import TagClient
 from warmcell.remote.transport import Http, Transport
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Client", "Table"]
 
-_FILTERS = ("before", "pipeline", "deployment", "snapshot", "status", "trigger", "since", "until")
+_FILTERS = (
+    "before", "pipeline", "deployment", "snapshot", "status", "trigger", "since", "until", "tag",
+    "tags",
+)  # fmt: skip
 
 
 class Table:
@@ -61,7 +65,7 @@ class Table:
         return f"<table of {len(self.rows)} rows: {', '.join(self.columns)}{more}>"
 
 
-class Client(ArtifactClient, ModelClient, StoreClient):
+class Client(ArtifactClient, ModelClient, StoreClient, TagClient):
     """Reads the history and works with deployments.
 
     Args:
@@ -117,7 +121,9 @@ class Client(ArtifactClient, ModelClient, StoreClient):
         """Return runs, newest first.
 
         Filters: ``pipeline``, ``deployment``, ``snapshot`` (number), ``status``, ``trigger``,
-        ``since`` and ``until`` (RFC 3339 text or datetime), ``before`` (a cursor).
+        ``since`` and ``until`` (RFC 3339 text or datetime), ``before`` (a cursor), ``tag`` or
+        ``tags``: names, or ``contains:``, ``startswith:``, ``endswith:``, ``notequals:`` and a
+        text, all of which have to fit.
         """
         from warmcell.options import close_match
         from warmcell.runs import Run
@@ -128,6 +134,8 @@ class Client(ArtifactClient, ModelClient, StoreClient):
                     f"list_runs() has no filter {name!r}.",
                     hint=close_match(name, _FILTERS) or f"Filters: {', '.join(_FILTERS)}.",
                 )
+        if "tags" in filters:
+            filters["tag"] = filters.pop("tags")
         given = {k: _text(v) for k, v in {"limit": limit, **filters}.items() if v is not None}
         path = "api/v1/runs"
         if self._keyed:  # which opens the runs of its deployment only

@@ -208,6 +208,7 @@ def _list_runs() -> dict[str, Any]:
             _query("since", moment),
             _query("until", moment),
             _query("text", {"type": "string"}, "Somewhere in what is shown of it."),
+            _query("tag", {"type": "string"}, "Tags that it has, with commas between them."),
         ],
         "responses": responses(
             "One page of runs", content(reference("Runs")), ("400", *ACCESS, "422")

@@ -33,6 +33,7 @@ RUN_FILTERS = frozenset(
         "since",
         "until",
         "text",
+        "tag",
     }
 )
 
