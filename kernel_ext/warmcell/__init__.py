@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from warmcell.around.endpoints.definition import endpoint
     from warmcell.around.exchange import Request, Response
+    from warmcell.artifacts.artifact_config import ArtifactConfig
+    from warmcell.artifacts.external_artifact import ExternalArtifact
+    from warmcell.artifacts.saving import load_artifact, save_artifact
     from warmcell.backtests.gate import Gate
     from warmcell.client import Client
     from warmcell.config.deployment_settings import DeploymentSettings
@@ -33,8 +36,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArtifactConfig",
     "Client",
     "DeploymentSettings",
+    "ExternalArtifact",
     "Gate",
     "Model",
     "Pipeline",
@@ -49,17 +54,21 @@ __all__ = [
     "get_pipeline_context",
     "get_secret",
     "get_step_context",
+    "load_artifact",
     "log_metadata",
     "pipeline",
     "remove_tags",
     "report_progress",
+    "save_artifact",
     "step",
     "unmapped",
 ]
 
 _HOMES = {
+    "ArtifactConfig": "artifacts.artifact_config",
     "Client": "client",
     "DeploymentSettings": "config.deployment_settings",
+    "ExternalArtifact": "artifacts.external_artifact",
     "Gate": "backtests.gate",
     "Model": "model.model",
     "Pipeline": "pipelines",
@@ -74,10 +83,12 @@ _HOMES = {
     "get_pipeline_context": "context",
     "get_secret": "secrets",
     "get_step_context": "context",
+    "load_artifact": "artifacts.saving",
     "log_metadata": "metadata.log",
     "pipeline": "pipelines",
     "remove_tags": "tagging",
     "report_progress": "context",
+    "save_artifact": "artifacts.saving",
     "step": "steps",
     "unmapped": "steps",
 }

@@ -129,9 +129,7 @@ def _keeper(execution: Execution, blobs: Path, recorder: Recorder) -> Keeper:
     from warmcell.artifacts.keeping import Keeper
 
     run_id = execution.run_id
-    return Keeper(
-        execution, blobs, lambda late: recorder.detail(run_id, RunDetail(versions=late))
-    )
+    return Keeper(execution, blobs, lambda late: recorder.detail(run_id, RunDetail(versions=late)))
 
 
 def _rest(execution: Execution, record: RunRecord) -> RunDetail:

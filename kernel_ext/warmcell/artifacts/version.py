@@ -108,6 +108,11 @@ class ArtifactVersion:
         parts = Incoming(where, stored.files, stored.about.get("sha256") or {})
         return {str(inside(name)): parts.path(name) for name in parts.names}
 
+    @property
+    def data(self) -> Any:
+        """The value, loaded anew each time."""
+        return self.load()
+
     def trust(self) -> None:
         """Sign it as this user: from now on loading it runs its code here."""
         from warmcell.artifacts.storing import endorse

@@ -1,0 +1,67 @@
+"""ExternalArtifact: a value that no step made, handed to a step."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from warmcell.errors import UsageError
+from warmcell.runner.taking import HANDLES
+
+if TYPE_CHECKING:
+    from warmcell.runner.execution import Execution
+
+__all__ = ["ExternalArtifact"]
+
+_UNSET = object()
+
+
+class ExternalArtifact:
+    """Hand a step a value that no step of the run made: ``train(data=ExternalArtifact(frame))``.
+
+    Args:
+        value: any value; it is kept as a version of ``pipeline::external::parameter``.
+        id: of an artifact version that is stored already; or
+        name: of an artifact, with ``version`` a label or number, else its newest version.
+    """
+
+    def __init__(
+        self,
+        value: Any = _UNSET,
+        *,
+        id: str | None = None,
+        name: str | None = None,
+        version: str | int | None = None,
+    ) -> None:
+        if (value is not _UNSET) + (id is not None) + (name is not None) != 1:
+            raise UsageError(
+                "An ExternalArtifact is a value, or else the `id` or `name` of an artifact.",
+                hint="Write ExternalArtifact(frame), or ExternalArtifact(name='rows', version=3).",
+            )
+        if version is not None and name is None:
+            raise UsageError("`version` of an ExternalArtifact goes with a `name`.")
+        self._value = value
+        self._wanted = id or name
+        self._version = version
+        self._kept: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def taken(self, run: Execution, step: str, name: str) -> tuple[Any, str | None]:
+        """The value and the id of its version; see :class:`warmcell.runner.taking.Handle`."""
+        if self._wanted is not None:
+            from warmcell.client import Client
+
+            found = Client().get_artifact_version(self._wanted, self._version)
+            return found.load(), found.id
+        if run.keeper is None:
+            return self._value, None
+        with self._lock:  # kept once per run, however many steps take it
+            version = self._kept.get(run.run_id)
+            if version is None:
+                artifact = f"{run.pipeline.name}::external::{name}"
+                version = run.keeper.take_in(artifact, self._value)
+                self._kept = {run.run_id: version}
+        return self._value, version
+
+
+HANDLES.add(ExternalArtifact)

@@ -1,0 +1,7 @@
+"""Saving and loading artifacts, where ZenML has it."""
+
+from __future__ import annotations
+
+from warmcell.artifacts.saving import load_artifact, save_artifact
+
+__all__ = ["load_artifact", "save_artifact"]
