@@ -124,3 +124,20 @@ def test_mistakes_with_external_artifacts() -> None:
     for wrong in ({}, {"value": 1, "id": "x"}, {"id": "x", "version": 2}):
         with pytest.raises(UsageError):
             ExternalArtifact(**wrong)
+
+
+def test_a_served_call_keeps_what_its_deployment_says(cell: Notebook) -> None:
+    """By default a served call keeps nothing; with a policy its outputs are versions."""
+    cell("plain = summed.deploy('plain')")
+    cell("keeping = summed.deploy('keeping', settings={'deployment': {'artifacts': ['rows']}})")
+    cell("answers = [plain.invoke(n=5), keeping.invoke(n=6)]")
+    before, after = (
+        Client().list_artifact_versions(run_id=run.id)
+        for run in (
+            Client().list_runs(deployment="plain")[0],
+            Client().list_runs(deployment="keeping")[0],
+        )
+    )
+    assert len(before) == 0
+    (rows,) = after
+    assert (rows.artifact, rows.step) == ("rows", "rows")
