@@ -66,6 +66,14 @@ def test_a_button_runs_it_again(views: Mounted) -> None:
     view.get_by_text(f"it repeats run {run}").wait_for()
 
 
+def test_the_history_says_how_large_the_store_is(views: Mounted) -> None:
+    """And, on its mark, what came in the last week."""
+    call(views.server, 8)
+    mark = history(views).locator(".wc-store")
+    mark.filter(has_text=re.compile(r"store: [\d.]+ (bytes|kB|MB)")).wait_for()
+    assert re.search(r"\d+ runs; \d+ of them, .* in the last week", mark.get_attribute("title"))
+
+
 def call(server: JupyterServer, x: float) -> str:
     """Call the deployment and return the id of the run."""
     answer = server.invoke("halves", {"x": x}).json()

@@ -34,6 +34,7 @@ FIELDS = (
     "pool",
     "pool_size",
     "record",
+    "redact",
     "isolated",
     "replicas",
     "standby",

@@ -2,7 +2,7 @@
 
 import { connect } from "./api.js";
 import {
-  button, clock, duration, elapsed, make, pairs, setText, shortId, statusNode, statusWords,
+  button, clock, duration, elapsed, make, pairs, setText, shortId, size, statusNode, statusWords,
 } from "./dom.js";
 import { ENDED, errorLine, fingerprint, repeatable, runBody, served } from "./parts.js";
 
@@ -26,6 +26,7 @@ class History {
 
   build(el) {
     this.count = make("span", "wc-dim", "loading…");
+    this.store = make("span", "wc-dim wc-store", "");
     this.state = make("span", "wc-status wc-idle", "");
     this.filters = {};
     const tools = make("span", "wc-push wc-tools");
@@ -46,7 +47,7 @@ class History {
     tools.append(this.search);
     const fixed = Object.values(this.fixed).map(String).join(", ");
     const title = make("span", "wc-name", fixed ? `Runs of ${fixed}` : "Runs");
-    const head = make("div", "wc-head", title, this.count, this.state, tools);
+    const head = make("div", "wc-head", title, this.count, this.store, this.state, tools);
     const titles = make("tr", "");
     for (const name of COLUMNS) titles.append(make("th", name === "duration" ? "wc-num" : "", name));
     this.body = make("tbody", "");
@@ -76,7 +77,20 @@ class History {
     this.state.className = `wc-status ${connected ? "wc-succeeded" : "wc-lost"}`;
     this.state.title = connected ? "New runs appear by themselves." : String(error?.message ?? "");
     setText(this.state, connected ? "● live" : "◌ reconnecting…");
-    if (connected) this.refresh();
+    if (!connected) return;
+    this.refresh();
+    if (!this.store.textContent) this.weigh();
+  }
+
+  /** Say how much the whole store takes, and how it grows; once, since that is work to count. */
+  async weigh() {
+    try {
+      const { total, runs, last_week: week } = await this.host.request("GET", "api/v1/store");
+      setText(this.store, `store: ${size(total)}`);
+      this.store.title = `${runs} runs; ${week.runs} of them, ${size(week.bytes)}, in the last week`;
+    } catch {
+      // The runs themselves say what is wrong.
+    }
   }
 
   /** Refetch what is shown; several calls during one refresh become one more refresh. */
