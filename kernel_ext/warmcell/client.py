@@ -194,7 +194,7 @@ class Client(ArtifactClient, ModelClient, StoreClient, TagClient):
 
     def sql(self, query: str, *, limit: int = 10_000) -> Table:
         """Run one SELECT over the views runs, steps, artifacts, logs, snapshots, deployments,
-        deliveries and audit.
+        deliveries, audit, tags and metadata.
 
         Raises :class:`~warmcell.errors.QueryError`.
         """

@@ -347,6 +347,7 @@ class TestInvoke:
         assert "forecast" in shown
         assert "looking up Graz" in shown
         assert run_id in warmcell("runs", "list", "--deployment", agent).out
+        assert run_id not in warmcell("runs", "list", "--tag", "nothing").out
 
     def test_a_run_is_cancelled(self, warmcell: Command, served: None) -> None:
         """A run that goes on is cancelled; waiting for it then ends with 1, a second time too."""

@@ -285,7 +285,7 @@ def _secrets(menu: _Menu) -> None:
 
 def _runs(menu: _Menu) -> None:
     listing = menu.add("list", "runs", "listing", "runs, the newest first")
-    for name in ("pipeline", "deployment", "status", "trigger"):
+    for name in ("pipeline", "deployment", "status", "trigger", "tag"):
         listing.add_argument(f"--{name}", metavar="NAME", help=f"only runs of this {name}")
     listing.add_argument("--limit", type=int, default=20, metavar="N", help="how many (20)")
     listing.add_argument("--since", metavar="TIME", help="RFC 3339, such as 2026-11-21T08:00:00Z")

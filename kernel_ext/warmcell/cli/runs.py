@@ -16,7 +16,7 @@ __all__ = ["cancel", "compare", "follow", "listing", "rerun", "show_run", "wait"
 
 def listing(given: Namespace) -> None:
     """Print runs, the newest first."""
-    names = ("pipeline", "deployment", "status", "trigger", "since")
+    names = ("pipeline", "deployment", "status", "trigger", "since", "tag")
     filters = {name: getattr(given, name) for name in names}
     found = client(given).list_runs(limit=given.limit, **filters)
     if given.json:

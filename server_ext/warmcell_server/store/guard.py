@@ -29,6 +29,8 @@ VIEWS = (
     "deliveries",
     "audit",
     "errors",
+    "tags",
+    "metadata",
 )
 
 _NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})

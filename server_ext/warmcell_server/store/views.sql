@@ -70,3 +70,15 @@ FROM data.deliveries;
 
 CREATE OR REPLACE VIEW main.audit AS
 SELECT make_timestamp(time) AS time, event, subject, deployment, "user", detail FROM data.audit;
+
+-- Who has which tag: `subject` is an id or a name, of a snapshot pipeline/number.
+CREATE OR REPLACE VIEW main.tags AS
+SELECT g.tag, g.kind, g.subject, g.scope, t.color, t.exclusive,
+       make_timestamp(g.created_at) AS created_at, g."user"
+FROM data.tagged g LEFT JOIN data.tags t ON t.name = g.tag;
+
+-- What was logged; of a step `subject` is the run's id, a slash and its name.
+CREATE OR REPLACE VIEW main.metadata AS
+SELECT kind, subject, run_id, step, key, value, split_part(type, ':', 1) AS type,
+       make_timestamp(time) AS time
+FROM data.metadata;

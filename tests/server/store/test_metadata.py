@@ -107,6 +107,20 @@ def test_runs_are_compared_side_by_side(store: Store) -> None:
         store.read("compare_metadata", on=on[:1]).result(WAIT)
 
 
+def test_tags_and_metadata_are_tables_of_sql(store: Store) -> None:
+    """Joined with the runs that have them."""
+    record = run()
+    store.append(entry(record, logged(record, "step0", accuracy=0.5)))
+    on = {"kind": "run", "run": record.run_id}
+    store.change("add_tags", tags=[{"name": "best", "exclusive": True}], on=on).result(WAIT)
+    found = store.sql(
+        "SELECT t.tag, t.exclusive, m.step, m.value::DOUBLE, m.type FROM runs r "
+        "JOIN tags t ON t.kind = 'run' AND t.subject = r.run_id "
+        "JOIN metadata m ON m.run_id = r.run_id AND m.key = 'accuracy'"
+    ).result(WAIT)
+    assert found.rows == [["best", True, "step0", 0.5, "float"]]
+
+
 def test_metadata_of_pruned_runs_goes_with_them(store: Store) -> None:
     """Of the run and of its steps."""
     old = run(created_at=1)
