@@ -12,6 +12,7 @@ from urllib.parse import quote
 import numpy
 import pytest
 
+from tests.support.gates import wait_until
 from tests.support.jupyter import JupyterServer
 from tests.support.kernels import Kernel
 from warmcell.artifacts.version import ArtifactVersion
@@ -174,13 +175,17 @@ class TestRuns:
             "@step\ndef total(drawn: numpy.ndarray) -> float:\n    return float(drawn.sum())\n"
             "@pipeline\ndef adding(n: int) -> float:\n    return total(draw(n))"
         )
-        author.run("ran = adding(5000)")
+        run_id = author.value("adding(5000).id")
+        # Its end reaches the server after the cell's, on another way.
+        wait_until(lambda: client.list_runs(pipeline="adding", status="succeeded"))
+        run = client.get_run(run_id)
         drawn = client.get_artifact_version("drawn")
         added = client.get_artifact_version("adding::total::output")
         assert (drawn.load().sum(), added.load()) == (12_497_500.0, 12_497_500.0)
-        assert (drawn.step, drawn.pipeline, drawn.run_id) == ("draw", "adding", added.run_id)
-        run = client.get_run(str(drawn.run_id))
-        assert {one["version_id"] for one in run.artifacts} == {drawn.id, added.id}
+        assert (drawn.step, drawn.pipeline) == ("draw", "adding")
+        assert (drawn.run_id, added.run_id) == (run_id, run_id)
+        versions = {one["step"]: one["version_id"] for one in run.artifacts}
+        assert versions == {"draw": drawn.id, "total": added.id}, run.to_json()
         rows = client.sql(
             "SELECT artifact, number, status FROM artifacts "
             f"WHERE run_id = '{drawn.run_id}' ORDER BY artifact"
