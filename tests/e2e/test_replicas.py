@@ -195,7 +195,7 @@ def test_a_kernel_that_hangs_is_replaced(server: JupyterServer, notebook: Kernel
     deployment moves on, and does not come back by itself when the notebook does, least of all when
     it was undeployed meanwhile."""
     notebook.run("job.deploy('hung', isolated=True, hang_timeout=2.0)")
-    notebook.run("job.deploy('moved', hang_timeout=2.0)\nwork.deploy('gone', hang_timeout=2.0)")
+    notebook.run("job.deploy('moved', hang_timeout=2.0)\njob.deploy('gone', hang_timeout=2.0)")
     stored(server, "moved", "gone")
     old = outputs(server, "hung")["pid"]
     home = outputs(server, "moved")["pid"]
