@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -98,13 +99,14 @@ def _coloured(line: str) -> str:
     return f'<span style="color:{colour}">{text}</span>' if colour else text
 
 
-class Table:
+class Table(ABC):
     """Rows that show themselves as a table."""
 
     columns: Sequence[str] = ()
 
+    @abstractmethod
     def rows(self) -> list[list[Any]]:
-        raise NotImplementedError
+        """Its rows, each with a value per column."""
 
     def title(self) -> str:
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -101,7 +102,7 @@ def _seconds(found: float) -> str:
     return f"{found:.3g} s" if found >= 1 else f"{1000 * found:.3g} ms"
 
 
-class Released:
+class Released(ABC):
     """What the owner of a deployment does to bring a newcomer in, and to take it out again."""
 
     @property
@@ -161,8 +162,10 @@ class Released:
         """Have the served snapshot answer everything again, and end all shadows."""
         return self._release("/abort", {})
 
+    @abstractmethod
     def _refreshed(self) -> Mapping[str, Any]:
-        raise NotImplementedError
+        """The deployment as its host describes it now."""
 
+    @abstractmethod
     def _release(self, action: str, body: Mapping[str, Any]) -> Self:
-        raise NotImplementedError
+        """Have the host do ``action``."""

@@ -132,9 +132,7 @@ class Deployments:
                 reason="No kernel holds it since its server ended. Deploy it again from its "
                 "notebook.",
                 resting=row["state"] == "resting",
-                traffic=Traffic.load(name, row["snapshot"], row["traffic"])
-                if row.get("traffic")
-                else None,
+                traffic=_traffic(name, row),
             )
         return [gone for name, gone in before.items() if name not in self._by_name]
 
@@ -403,6 +401,18 @@ def check_name(name: str) -> None:
             f"'{name}' is no deployment name.",
             hint="Use 1 to 63 of a-z, 0-9, '_' and '-', the first a letter or a digit.",
         )
+
+
+def _traffic(name: str, row: dict[str, Any]) -> Traffic | None:
+    if not row.get("traffic"):
+        return None
+    try:
+        return Traffic.load(name, row["snapshot"], row["traffic"])
+    except msgspec.ValidationError as error:  # it is worth no host that does not start
+        log.error(
+            "The traffic of '%s' cannot be read, and its snapshot serves alone: %s", name, error
+        )
+        return None
 
 
 def _endpoints(row: object) -> list[wire.EndpointSpec]:

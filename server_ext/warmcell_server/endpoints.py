@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EndpointCalls"]
 
+ABANDONED = -1  # as the number of a request that nobody waits for any more
+_LEFT = "The caller went away while the request waited."
+
 
 @dataclass(eq=False)
 class _Lane:
@@ -71,6 +74,8 @@ class EndpointCalls:
         """
         seconds = deployment.limits.run_timeout or deployment.limits.timeout
         binding = await self._served(deployment, seconds)
+        if request.call == ABANDONED:
+            raise RunCancelled(_LEFT)
         spec = deployment.endpoints[number]
         _check(binding, number, spec)
         lane = self._lanes.setdefault(deployment.name, _Lane())
@@ -148,10 +153,13 @@ class EndpointCalls:
     def abandon(self, name: str, request: wire.EndpointCall) -> None:
         """The caller of ``request`` to the deployment ``name`` went away: it is dropped if it
         waits."""
+        if not request.call:  # it waits for a worker, or has not begun
+            request.call = ABANDONED
+            return
         lane = self._lanes.get(name)
         for call, turn in lane.waiting if lane is not None else ():
             if call == request.call and not turn.done():
-                turn.set_exception(RunCancelled("The caller went away while the request waited."))
+                turn.set_exception(RunCancelled(_LEFT))
 
     def answered(self, answer: wire.EndpointAnswer) -> None:
         """The worker answered."""

@@ -59,20 +59,8 @@ class Releases:
             _check_path(deployment, by)
         async with AsyncExitStack() as stack:
             made = await self._warm(stack, deployment, weights)
-            before = deployment.traffic
-            kept = before.shadowed if before is not None else {}
-            self._set(
-                deployment,
-                Traffic(
-                    deployment.name,
-                    deployment.snapshot,
-                    weights,
-                    by=by,
-                    abort_if=abort_if,
-                    shadows={n: s.fraction for n, s in kept.items() if not weights.get(n)},
-                ),
-                made,
-            )
+            before = _traffic(deployment)
+            self._set(deployment, before.shared(weights, by=by, abort_if=abort_if), made)
 
     async def shadow(self, deployment: Deployment, snapshot: int, fraction: float) -> None:
         """Have a snapshot execute a share of the calls too, its answers unseen; 0 ends that.
@@ -81,28 +69,13 @@ class Releases:
         """
         async with AsyncExitStack() as stack:
             made = await self._warm(stack, deployment, [snapshot] if fraction else [])
-            before = deployment.traffic
-            weights = before.weights if before is not None else {deployment.snapshot: 1.0}
-            if fraction and weights.get(snapshot):
+            before = _traffic(deployment)
+            if fraction and before.weights.get(snapshot):
                 raise Conflict(
                     f"Snapshot {snapshot} answers calls of '{deployment.name}' already.",
                     hint="Only what answers none can be a shadow: abort() the split, or promote().",
                 )
-            shadows = {n: s.fraction for n, s in before.shadowed.items()} if before else {}
-            shadows = {n: f for n, f in {**shadows, snapshot: fraction}.items() if f}
-            self._set(
-                deployment,
-                Traffic(
-                    deployment.name,
-                    deployment.snapshot,
-                    weights,
-                    by=before.by if before is not None else None,
-                    abort_if=before.abort_if if before is not None else None,
-                    shadows=shadows,
-                    aborted=before.aborted if before is not None else None,
-                ),
-                made,
-            )
+            self._set(deployment, before.shadowing(snapshot, fraction), made)
 
     def beside(self, deployment: Deployment, binding: Binding, share: object) -> None:
         """Take in a snapshot that was just deployed with a share of the calls, 0 for none yet.
@@ -111,14 +84,7 @@ class Releases:
         """
         part = share_of(share, "The traffic of a newcomer")
         self.check_beside(deployment, binding.body.pipeline)
-        if binding.body.again:  # its kernel is back, and shares may have changed meanwhile
-            self._host.deployments.attach(deployment, binding)
-            self._host.deployments.trim(deployment)
-            self._changed(deployment)
-            return
-        before = deployment.traffic or Traffic(
-            deployment.name, deployment.snapshot, {deployment.snapshot: 1.0}
-        )
+        before = _traffic(deployment)
         weights = before.beside(binding.snapshot, part)
         if len(weights) > MOST:
             raise Conflict(
@@ -126,18 +92,8 @@ class Releases:
                 hint="promote() one of them, or abort().",
             )
         held = [one for one in deployment.holders(binding.snapshot) if not one.dedicated]
-        self._set(
-            deployment,
-            Traffic(
-                deployment.name,
-                deployment.snapshot,
-                weights,
-                by=before.by,
-                abort_if=before.abort_if,
-                shadows={n: s.fraction for n, s in before.shadowed.items() if not weights.get(n)},
-            ),
-            [binding],
-        )
+        traffic = before.shared(weights, by=before.by, abort_if=before.abort_if)
+        self._set(deployment, traffic, [binding])
         for one in held:  # the same thing, deployed again: its kernel holds it twice
             self._host.deployments.detach(deployment, one)
 
@@ -284,6 +240,12 @@ class Releases:
             host.store.append(DeploymentEntry(deployment.record(host.host_id)))
         except StoreFull as error:
             log.error("The traffic of '%s' could not be recorded: %s", deployment.name, error)
+
+
+def _traffic(deployment: Deployment) -> Traffic:
+    """How its calls are shared; all to what it serves unless somebody said otherwise."""
+    alone = {deployment.snapshot: 1.0}
+    return deployment.traffic or Traffic(deployment.name, deployment.snapshot, alone)
 
 
 def _check_path(deployment: Deployment, by: str) -> None:

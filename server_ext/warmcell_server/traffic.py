@@ -165,6 +165,26 @@ class Traffic:
             )
         return {n: w * (1 - share) / whole for n, w in others.items()} | {snapshot: share}
 
+    def shared(
+        self, weights: Mapping[int, float], *, by: str | None, abort_if: Bounds | None
+    ) -> Traffic:
+        """The same with other shares; who answers calls now is no shadow any more."""
+        fractions = {n: s.fraction for n, s in self.shadowed.items() if not weights.get(n)}
+        return Traffic(self.name, self.main, weights, by=by, abort_if=abort_if, shadows=fractions)
+
+    def shadowing(self, snapshot: int, fraction: float) -> Traffic:
+        """The same with another shadow; without it where ``fraction`` is 0."""
+        fractions = {n: s.fraction for n, s in self.shadowed.items()} | {snapshot: fraction}
+        return Traffic(
+            self.name,
+            self.main,
+            self.weights,
+            by=self.by,
+            abort_if=self.abort_if,
+            shadows={n: share for n, share in fractions.items() if share},
+            aborted=self.aborted,
+        )
+
     def follow(self, before: Traffic | None) -> None:
         """Go on with the figures of ``before``, which this replaces. After an abort, and for
         another main snapshot, they begin anew: what broke a bound once would at once again."""

@@ -44,7 +44,7 @@ def answer(gate: str = "", grow: int = 0) -> dict:
     return {"pid": os.getpid(), "state": state["pid"], "factor": factor}
 
 @pipeline(on_init=load)
-def work(gate: str = "", grow: int = 0) -> dict:
+def job(gate: str = "", grow: int = 0) -> dict:
     return answer(gate, grow)
 
 def about() -> dict:
@@ -91,7 +91,7 @@ def test_isolated(server: JupyterServer, notebook: Kernel) -> None:
     """It is served from a kernel of its own from the start: ``on_init`` runs there and not in the
     notebook, whose cells and end do not concern it. Drift, a new snapshot and a rollback are as
     for any other."""
-    notebook.run("one = work.deploy('isolated', isolated=True)")
+    notebook.run("one = job.deploy('isolated', isolated=True)")
     home = notebook.value("os.getpid()")
     assert notebook.value("initialised_in") == []
     found = described(server, "isolated")
@@ -111,13 +111,13 @@ def test_isolated(server: JupyterServer, notebook: Kernel) -> None:
     notebook.run("factor = 2")
     assert notebook.value("one.drift().drifted") == ["factor"]
     # Of the same code something is known already that could not be stored then.
-    number = notebook.value("work.deploy('plain').snapshot")
+    number = notebook.value("job.deploy('plain').snapshot")
     stored(server, "plain")
     notebook.run(
         "from warmcell import wire\nfrom warmcell.link import control\n"
-        f"control('PATCH', 'api/v1/snapshots/work/{number}', wire.Stored('refused: disk full'))"
+        f"control('PATCH', 'api/v1/snapshots/job/{number}', wire.Stored('refused: disk full'))"
     )
-    notebook.run("one = work.deploy('isolated', isolated=True)")
+    notebook.run("one = job.deploy('isolated', isolated=True)")
     assert outputs(server, "isolated")["factor"] == 2
     assert notebook.value("one.rollback().snapshot") == 1
     assert outputs(server, "isolated")["factor"] == 1
@@ -133,7 +133,7 @@ def test_isolated(server: JupyterServer, notebook: Kernel) -> None:
 
 def test_what_cannot_be_stored_cannot_be_isolated(server: JupyterServer, notebook: Kernel) -> None:
     """The deploy says what it is and the way out; what was served before is still served."""
-    notebook.run("work.deploy('whole')")
+    notebook.run("job.deploy('whole')")
     told = notebook.run(
         "lock = threading.Thread(target=print)\n"
         "import duckdb\ncon = duckdb.connect()\n"
@@ -153,7 +153,7 @@ def test_replicas(server: JupyterServer, notebook: Kernel, tmp_path: Path) -> No
     """Calls go where least is in flight; ``concurrency`` is of each. When one is killed the other
     answers at once, and it is replaced. After a restart of the server all come back. Fewer are
     wanted: one is let go."""
-    notebook.run("work.deploy('many', replicas=2, concurrency=1)")
+    notebook.run("job.deploy('many', replicas=2, concurrency=1)")
     first = crew(server, "many", 2)
     both = {one["pid"] for one in first["replicas"]}
     assert first["replicas_wanted"] == 2
@@ -178,7 +178,7 @@ def test_replicas(server: JupyterServer, notebook: Kernel, tmp_path: Path) -> No
 def test_a_worn_replica_is_replaced(server: JupyterServer, notebook: Kernel) -> None:
     """After so many runs, and above a limit of memory; no call fails meanwhile, and the old kernel
     ends."""
-    notebook.run("work.deploy('worn', isolated=True, recycle_after=3, memory_limit='600 MB')")
+    notebook.run("job.deploy('worn', isolated=True, recycle_after=3, memory_limit='600 MB')")
     old = outputs(server, "worn")["pid"]
     for _ in range(3):
         outputs(server, "worn")
@@ -194,8 +194,8 @@ def test_a_kernel_that_hangs_is_replaced(server: JupyterServer, notebook: Kernel
     """One that is stopped is not heard of: a dedicated one is ended; from a notebook's the
     deployment moves on, and does not come back by itself when the notebook does, least of all when
     it was undeployed meanwhile."""
-    notebook.run("work.deploy('hung', isolated=True, hang_timeout=2.0)")
-    notebook.run("work.deploy('moved', hang_timeout=2.0)\nwork.deploy('gone', hang_timeout=2.0)")
+    notebook.run("job.deploy('hung', isolated=True, hang_timeout=2.0)")
+    notebook.run("job.deploy('moved', hang_timeout=2.0)\njob.deploy('gone', hang_timeout=2.0)")
     stored(server, "moved", "gone")
     old = outputs(server, "hung")["pid"]
     home = outputs(server, "moved")["pid"]
@@ -213,7 +213,7 @@ def test_a_kernel_that_hangs_is_replaced(server: JupyterServer, notebook: Kernel
         os.kill(home, signal.SIGCONT)
     assert notebook.value("1 + 1") == 2
     assert outputs(server, "moved")["pid"] == moved["worker_pid"]
-    notebook.run("work.deploy('moved', hang_timeout=2.0)")
+    notebook.run("job.deploy('moved', hang_timeout=2.0)")
     assert outputs(server, "moved")["pid"] == home
     assert server.invoke("gone").status == 404, "what was undeployed came back with its kernel"
 
@@ -224,7 +224,7 @@ def test_rest_and_end(server: JupyterServer, notebook: Kernel) -> None:
     ``expires_in`` it ends, and the history says so."""
     notebook.run(
         "endpoint = EndpointSpec('/about', EndpointMethod.GET, about)\n"
-        "work.deploy('resting', settings=DeploymentSettings(\n"
+        "job.deploy('resting', settings=DeploymentSettings(\n"
         "    isolated=True, keep_alive=1.0, custom_endpoints=[endpoint]))"
     )
     old = outputs(server, "resting")["pid"]
@@ -242,7 +242,7 @@ def test_rest_and_end(server: JupyterServer, notebook: Kernel) -> None:
     assert described(server, "resting")["worker_pid"] == about.json()["pid"]
 
     other = author(server, CELL, notebook="expiring.ipynb")
-    other.run("work.deploy('brief', expires_in=1.5)")
+    other.run("job.deploy('brief', expires_in=1.5)")
     assert described(server, "brief")["expires_at"] is not None
     wait_until(lambda: server.get("warmcell/brief/health").status == 404)
     history = server.get("warmcell/api/v1/deployments/brief/history").json()["history"]
@@ -253,7 +253,7 @@ def test_a_rollback_to_what_is_not_warm_any_more(server: JupyterServer, notebook
     """It is restored in a kernel of its own first; what was served is served until then. One that
     never was is not found."""
     for factor in range(1, 7):
-        notebook.run(f"factor = {factor}\nlast = work.deploy('long')")
+        notebook.run(f"factor = {factor}\nlast = job.deploy('long')")
         stored(server, "long")
     warm = described(server, "long")["warm"]
     numbers = notebook.value("[s['number'] for s in last.snapshots()]")

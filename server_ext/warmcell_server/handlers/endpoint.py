@@ -26,6 +26,7 @@ class EndpointHandler(Handler):
     values: dict[str, str]
     _spec: wire.EndpointSpec | None = None  # what the caller was let in for
     _request: wire.EndpointCall | None = None
+    _left = False  # whether the caller went away
 
     def action(self) -> str:
         return "execute"
@@ -57,6 +58,8 @@ class EndpointHandler(Handler):
         if self._spec not in deployment.endpoints[self.number : self.number + 1]:
             raise Unavailable(f"Deployment '{name}' was deployed anew just now.", retry_after=1)
         request = self._request = self._call()
+        if self._left:  # before there was a request to drop
+            host.endpoints.abandon(name, request)
         answer = await host.endpoints.call(deployment, self.number, request)
         self._set_headers(deployment, answer)
         self.set_status(answer.status)
@@ -84,6 +87,7 @@ class EndpointHandler(Handler):
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
+        self._left = True
         if self._request is not None:
             self.host.endpoints.abandon(self.path_args[0], self._request)
 
