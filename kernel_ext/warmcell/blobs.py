@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
+import re
 import secrets
+import stat
 from pathlib import Path
 
 from warmcell.errors import StoreError
 
-__all__ = ["keep", "write"]
+__all__ = ["keep", "opened", "read", "write"]
 
 _PIECE = 64 << 20
+_DIGEST = re.compile(r"[0-9a-f]{32}")
+_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def keep(data: bytes, folder: Path) -> str:
@@ -48,3 +53,21 @@ def write(view: memoryview, digest: str, folder: Path, *, anew: bool = False) ->
     except BaseException:
         made.unlink(missing_ok=True)
         raise
+
+
+def opened(folder: Path, digest: str) -> io.BufferedReader:
+    """Open the blob that a record names. A store may have come from elsewhere: what is no digest,
+    or no plain file of the folder, leads nowhere. Raises ``OSError``."""
+    if not _DIGEST.fullmatch(digest):
+        raise FileNotFoundError(f"{digest[:80]!r} is no digest")
+    descriptor = os.open(folder / digest, _FLAGS)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileNotFoundError(f"{digest} is no file")
+    return os.fdopen(descriptor, "rb")
+
+
+def read(folder: Path, digest: str) -> bytes:
+    """All of a blob; see :func:`opened`. Raises ``OSError``."""
+    with opened(folder, digest) as file:
+        return file.read()

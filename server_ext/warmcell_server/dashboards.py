@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from warmcell import blobs
 from warmcell.around.site import Asset, Site
 from warmcell.errors import NotFound, Unavailable
 from warmcell.ids import now
@@ -36,8 +37,8 @@ class Dashboards:
     """Reads front ends from the folder of blobs, and makes the secret addresses of their files.
     These are void once the process ends. Belongs to the host's event loop."""
 
-    def __init__(self, blobs: Path) -> None:
-        self._blobs = blobs
+    def __init__(self, folder: Path) -> None:
+        self._blobs = folder
         self._sites: dict[str, Site] = {}
         self._secret = secrets.token_bytes(32)
 
@@ -54,7 +55,7 @@ class Dashboards:
     async def read(self, digest: str) -> bytes:
         """The bytes of a file. Raises :class:`Unavailable` if the store has lost it."""
         try:
-            return await asyncio.to_thread((self._blobs / digest).read_bytes)
+            return await asyncio.to_thread(blobs.read, self._blobs, digest)
         except OSError as error:
             raise Unavailable(
                 "A file of the front end is missing in the store.",

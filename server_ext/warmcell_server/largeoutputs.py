@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from warmcell.blobs import read
+
 __all__ = ["INLINE", "inline"]
 
 INLINE = 1 << 20  # bytes of an output that a run is shown with; more is fetched by itself
@@ -29,7 +31,7 @@ async def inline(run: dict[str, Any], blobs: Path, most: int | None = None) -> N
             continue
         if most is None or artifact["size"] <= most:
             try:
-                data = await asyncio.to_thread((blobs / artifact["digest"]).read_bytes)
+                data = await asyncio.to_thread(read, blobs, artifact["digest"])
             except OSError:
                 continue
             outputs[name] = msgspec.Raw(data)

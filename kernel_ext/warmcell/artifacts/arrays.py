@@ -30,6 +30,7 @@ class Arrays(Serializer):
     """Arrays of numbers, strings or dates; arrays of objects are pickled."""
 
     kind: ClassVar[str] = "numpy"
+    runs_code = False
 
     def accepts(self, value: Any) -> bool:
         if family(value) != "numpy":

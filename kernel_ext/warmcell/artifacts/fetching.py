@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import secrets
 import tempfile
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,14 +40,27 @@ def fetching(transport: Transport, version: str) -> Blobs:
         if not _complete(kept, file):
             name = quote(file.name, safe="/")
             path = f"api/v1/artifact-versions/{quote(version, safe='')}/files/{name}"
-            made = kept.with_suffix(".part")
-            # Lines are pieces like any others, and memory holds one of them at a time.
-            with made.open("wb") as target, transport.lines("GET", path) as pieces:
-                target.writelines(pieces)
-            made.replace(kept)
+            made = kept.with_suffix(f".{secrets.token_hex(8)}")
+            try:
+                # Lines are pieces like any others, and memory holds one of them at a time.
+                with made.open("wb") as target, transport.lines("GET", path) as pieces:
+                    target.writelines(_bounded(pieces, file))
+                made.replace(kept)
+            finally:
+                made.unlink(missing_ok=True)
         return kept
 
     return find
+
+
+def _bounded(pieces: Iterable[bytes], file: FileRecord) -> Iterator[bytes]:
+    """``pieces``, unless they are more than the file has: a server may send without an end."""
+    left = file.size
+    for piece in pieces:
+        left -= len(piece)
+        if left < 0:
+            raise ArtifactError(f"The server sends more for {file.name!r} than it is said to have.")
+        yield piece
 
 
 def _complete(path: Path, file: FileRecord) -> bool:

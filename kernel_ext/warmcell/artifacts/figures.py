@@ -59,6 +59,7 @@ class Images(Serializer):
     """Images of PIL; of a mode that PNG does not have, the object is kept beside a PNG."""
 
     kind: ClassVar[str] = "image"
+    runs_code = False
 
     def accepts(self, value: Any) -> bool:
         if family(value) != "PIL":

@@ -24,10 +24,13 @@ from warmcell import blobs
 from warmcell.errors import ArtifactError, StoreError
 from warmcell.records import FileRecord
 
-__all__ = ["INLINE", "Blobs", "Incoming", "Outgoing", "canonical", "in_folder"]
+__all__ = ["INLINE", "VISUALS", "Blobs", "Incoming", "Outgoing", "canonical", "in_folder"]
 
 INLINE = 16_384
 """The most bytes of JSON that are kept inline."""
+
+VISUALS = "visualizations/"
+"""What the names of files begin with that only show a value; the digest leaves them out."""
 
 Blobs: TypeAlias = Callable[[FileRecord], Path]
 """Where a file is on this machine; fetches it where it is not."""
@@ -52,9 +55,15 @@ def in_folder(folder: Path) -> Blobs:
 
 class Outgoing:
     """What a serializer writes: small JSON inline, or files. ``form`` is what a load needs to know
-    beside them, as JSON; it counts for the digest."""
+    beside them, as JSON; it counts for the digest. ``visuals`` says what files are that only show
+    the value (a :class:`~warmcell.enums.VisualizationType` by name, which begins with
+    :data:`VISUALS`), none with ``visualize`` false."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, visualize: bool = True, hold: int = 0) -> None:
+        self.visualize = visualize
+        self._hold = hold  # bytes that wait in memory until close()
+        self._held: dict[str, bytes] = {}
+        self.visuals: dict[str, str] = {}
         self.form: dict[str, Any] = {}
         self.value: Any = _NONE
         self.files: list[FileRecord] = []
@@ -77,6 +86,13 @@ class Outgoing:
     def write(self, name: str, data: bytes | bytearray | memoryview) -> None:
         """Write the file ``name``. Raises :class:`StoreError` where the disk refuses."""
         view = memoryview(data).cast("B")
+        if view.nbytes <= self._hold:
+            self._hold -= view.nbytes
+            self._held[name] = data if type(data) is bytes else bytes(view)
+            return
+        self._put(name, view)
+
+    def _put(self, name: str, view: memoryview) -> None:
         digest = hashlib.sha256(view).hexdigest()
         try:
             blobs.write(view, digest[:32], self._folder)
@@ -96,8 +112,12 @@ class Outgoing:
         shutil.copyfile(source, self.path(name))
 
     def close(self) -> None:
-        """Give the files that were written their names. Raises :class:`StoreError`."""
+        """Write what waits, and give the files that were written their names. Raises
+        :class:`StoreError`."""
         try:
+            while self._held:
+                name = next(iter(self._held))
+                self._put(name, memoryview(self._held.pop(name)))
             for name, made in self._open.items():
                 made.chmod(0o600)
                 with made.open("rb") as file:
@@ -120,12 +140,13 @@ class Outgoing:
         for made in self._open.values():
             made.unlink(missing_ok=True)
         self._open.clear()
+        self._held.clear()
 
     def restart(self) -> None:
         """Begin anew: another serializer takes over."""
         self.drop()
         self.form, self.value = {}, _NONE
-        self.files, self.sha256 = [], {}
+        self.files, self.sha256, self.visuals = [], {}, {}
 
     def _add(self, name: str, digest: str, size: int) -> None:
         self.files.append(FileRecord(name, digest[:32], size))
@@ -228,7 +249,8 @@ class Incoming:
 def inside(name: str) -> PurePosixPath:
     """``name`` as a path below a folder. Raises :class:`ArtifactError` for one that leads out."""
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in name:
+    elsewhere = os.name == "nt" and ("\\" in name or ":" in name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name or elsewhere:
         raise ArtifactError(f"{name!r} is no name of a file in a folder.")
     return path
 

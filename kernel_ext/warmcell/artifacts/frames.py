@@ -20,6 +20,7 @@ class Frames(Serializer):
     """Tables and columns of pandas."""
 
     kind: ClassVar[str] = "pandas"
+    runs_code = False
 
     def accepts(self, value: Any) -> bool:
         if family(value) != "pandas":

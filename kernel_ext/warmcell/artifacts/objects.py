@@ -22,6 +22,8 @@ __all__ = ["Dataclasses", "PydanticModels"]
 class _Fielded(Serializer):
     """Read by the class of the value, where this process has it and it still takes the fields."""
 
+    runs_code = False
+
     def save(self, value: Any, out: Outgoing) -> None:
         kind = type(value)
         if "<locals>" in kind.__qualname__:
@@ -35,9 +37,32 @@ class _Fielded(Serializer):
             out.write("value.json", data)
 
     def load(self, parts: Incoming) -> Any:
-        kind = parts.hint or _class(parts)
+        kind = parts.hint or self._class(parts)
         data = parts.read("value.json") if parts.names else json.dumps(parts.value).encode()
         return pydantic.TypeAdapter(kind).validate_json(data)
+
+    def takes(self, kind: Any) -> bool:
+        """Whether ``kind`` is a class of this serializer's."""
+        raise NotImplementedError
+
+    def _class(self, parts: Incoming) -> Any:
+        """The class of the value. A module is imported for it only where this user signed that."""
+        module, name = parts.form["class"]
+        found: Any = sys.modules.get(module)
+        if found is None and parts.signed:
+            try:
+                found = import_module(module)
+            except ImportError:
+                found = None
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        # Others would do more with what is in the files: pydantic's ImportString imports it.
+        if not isinstance(found, type) or not self.takes(found):
+            raise ArtifactError(
+                f"The class {name} of this artifact version is not here.",
+                hint=f"Import {module}, or define it again, or pass a class: load(hint=...).",
+            )
+        return found
 
 
 class PydanticModels(_Fielded):
@@ -47,6 +72,9 @@ class PydanticModels(_Fielded):
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, pydantic.BaseModel)
+
+    def takes(self, kind: Any) -> bool:
+        return issubclass(kind, pydantic.BaseModel)
 
     def summarise(self, value: pydantic.BaseModel) -> Summary:
         return _summary(value, ", ".join(type(value).model_fields))
@@ -62,6 +90,9 @@ class Dataclasses(_Fielded):
 
     def accepts(self, value: Any) -> bool:
         return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+    def takes(self, kind: Any) -> bool:
+        return dataclasses.is_dataclass(kind)
 
     def summarise(self, value: Any) -> Summary:
         return _summary(value, ", ".join(f.name for f in dataclasses.fields(value)))
@@ -89,25 +120,6 @@ def _equal(again: Any, value: Any) -> bool:
             bool(again == value)
         )
     return bool(again == value)
-
-
-def _class(parts: Incoming) -> Any:
-    """The class of the value. A module is imported for it only where this user signed that."""
-    module, name = parts.form["class"]
-    found: Any = sys.modules.get(module)
-    if found is None and parts.signed:
-        try:
-            found = import_module(module)
-        except ImportError:
-            found = None
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    if not isinstance(found, type):
-        raise ArtifactError(
-            f"The class {name} of this artifact version is not here.",
-            hint=f"Import {module}, or define it again, or pass a class: load(type=...).",
-        )
-    return found
 
 
 def _summary(value: Any, fields: str) -> Summary:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from warmcell.artifacts.files import Incoming, Outgoing, inside
 from warmcell.artifacts.serializer import Serializer, Summary
 
-__all__ = ["Paths"]
+__all__ = ["Paths", "content_of", "copies"]
 
 _MOST_FILES = 10_000
 _MOST_BYTES = 16 << 30
@@ -22,6 +22,7 @@ class Paths(Serializer):
     with the process; that of nothing comes back as it was."""
 
     kind: ClassVar[str] = "path"
+    runs_code = False
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, Path)
@@ -36,7 +37,7 @@ class Paths(Serializer):
             out.copy("content", value)
         elif value.is_dir():
             out.form["of"] = "folder"
-            files, folders = _content(value)
+            files, folders = content_of(value)
             out.form["folders"] = [folder.relative_to(value).as_posix() for folder in folders]
             for file in files:
                 out.copy(f"content/{file.relative_to(value).as_posix()}", file)
@@ -48,7 +49,7 @@ class Paths(Serializer):
         of = parts.form.get("of")
         if of == "nothing":
             return Path(parts.value)
-        folder = Path(tempfile.mkdtemp(dir=_folder()))
+        folder = Path(tempfile.mkdtemp(dir=copies()))
         target = folder / inside(parts.form.get("name") or "content").name
         if of == "file":
             parts.copy("content", target)
@@ -64,12 +65,12 @@ class Paths(Serializer):
         if value.is_file():
             return {"files": 1, "bytes": value.stat().st_size}
         if value.is_dir():
-            files, _ = _content(value)
+            files, _ = content_of(value)
             return {"files": len(files), "bytes": sum(file.stat().st_size for file in files)}
         return {"files": 0}
 
 
-def _content(folder: Path) -> tuple[list[Path], list[Path]]:
+def content_of(folder: Path) -> tuple[list[Path], list[Path]]:
     """The files and the folders below ``folder``. Raises ``ValueError`` for what is too much, or
     no file: it is not pickled then either."""
     files: list[Path] = []
@@ -89,7 +90,8 @@ def _content(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 @functools.cache
-def _folder() -> str:
+def copies() -> str:
+    """A folder for copies of what was loaded; it goes with this process."""
     made = tempfile.TemporaryDirectory(prefix="warmcell-")
     atexit.register(made.cleanup)
     return made.name

@@ -29,6 +29,7 @@ class Text(Serializer):
     """A string."""
 
     kind: ClassVar[str] = "text"
+    runs_code = False
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, str) and not isinstance(value, enum.Enum)
@@ -69,6 +70,7 @@ class Bytes(Serializer):
     """Bytes, whatever they mean."""
 
     kind: ClassVar[str] = "bytes"
+    runs_code = False
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, bytes | bytearray | memoryview)
@@ -98,6 +100,7 @@ class Json(Serializer):
     """Numbers, dates, enums, and containers of what has a JSON form."""
 
     kind: ClassVar[str] = "json"
+    runs_code = False
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, (*_SCALARS, dict, list, tuple, set, frozenset))

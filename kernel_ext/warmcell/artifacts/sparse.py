@@ -18,6 +18,7 @@ class Sparse(Serializer):
     """Sparse matrices and arrays; those that are made by key (``lil``, ``dok``) are pickled."""
 
     kind: ClassVar[str] = "sparse"
+    runs_code = False
 
     def accepts(self, value: Any) -> bool:
         if family(value) != "scipy":

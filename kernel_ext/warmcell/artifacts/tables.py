@@ -21,6 +21,7 @@ class Polars(Serializer):
     """DataFrames and Series of polars."""
 
     kind: ClassVar[str] = "polars"
+    runs_code = False
 
     def accepts(self, value: Any) -> bool:
         if family(value) != "polars":
@@ -75,6 +76,7 @@ class ArrowTables(Serializer):
     """Tables of pyarrow."""
 
     kind: ClassVar[str] = "arrow"
+    runs_code = False
 
     def accepts(self, value: Any) -> bool:
         return family(value) == "pyarrow" and isinstance(value, sys.modules["pyarrow"].Table)

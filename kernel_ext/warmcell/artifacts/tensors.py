@@ -17,6 +17,7 @@ class Tensors(Serializer):
     """Tensors. They come back on the processor, wherever they were."""
 
     kind: ClassVar[str] = "torch"
+    runs_code = False
 
     def accepts(self, value: Any) -> bool:
         return family(value) == "torch" and isinstance(value, sys.modules["torch"].Tensor)

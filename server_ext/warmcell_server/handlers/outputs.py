@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from tornado import web
 
+from warmcell.blobs import opened
 from warmcell.bodies import media
 from warmcell.errors import Conflict, NotAcceptable, NotFound
 from warmcell.records import TERMINAL
@@ -40,9 +41,9 @@ class _File(NamedTuple):
 class FileHandler(Handler):
     """Answers with files of the blobs, piece by piece."""
 
-    async def send(self, path: Path) -> None:
-        """Finish with a file; the headers are set. Raises NotFound for one that is gone."""
-        pieces = _pieces(path)
+    async def send(self, digest: str) -> None:
+        """Finish with a blob; the headers are set. Raises NotFound for one that is gone."""
+        pieces = _pieces(self.host.store.blobs, digest)
         try:
             first = await anext(pieces)
         except OSError as error:
@@ -89,7 +90,7 @@ class OutputHandler(FileHandler):
         if file.digest is None:
             self.finish(file.data)
         else:
-            await self.send(host.store.blobs / file.digest)
+            await self.send(file.digest)
 
     get = head = web.authenticated(_show)
 
@@ -104,9 +105,9 @@ class OutputHandler(FileHandler):
         return best
 
 
-async def _pieces(path: Path) -> AsyncGenerator[bytes, None]:
-    """Read a file piece by piece, beside the event loop; the first piece may be empty."""
-    file = await asyncio.to_thread(path.open, "rb")
+async def _pieces(blobs: Path, digest: str) -> AsyncGenerator[bytes, None]:
+    """Read a blob piece by piece, beside the event loop; the first piece may be empty."""
+    file = await asyncio.to_thread(opened, blobs, digest)
     try:
         while True:
             piece = await asyncio.to_thread(file.read, PIECE)

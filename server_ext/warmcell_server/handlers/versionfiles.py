@@ -33,7 +33,7 @@ class VersionFileHandler(FileHandler):
         self.set_header("X-Content-Type-Options", "nosniff")
         # The blob's name is the digest of what is in it: it never changes.
         self.set_header("Etag", f'"{file["blob"]}"')
-        await self.send(self.host.store.blobs / file["blob"])
+        await self.send(file["blob"])
 
     get = head = web.authenticated(_show)
 
