@@ -15,6 +15,7 @@ from . import (
     aliases,
     deleting,
     finding,
+    lineage,
     logs,
     metadata,
     modellinks,
@@ -38,6 +39,7 @@ READS: dict[str, Work] = {
     **modellinks.READS,
     **tags.READS,
     **metadata.READS,
+    **lineage.READS,
 }
 CHANGES: dict[str, Work] = {
     **versions.CHANGES,
