@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from warmcell import tracing
-from warmcell.errors import UsageError
+from warmcell.errors import StepContextError
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from warmcell.model.model import Model
     from warmcell.model.version import ModelVersion
+    from warmcell.pipelines import Pipeline
     from warmcell.runner.execution import Execution
     from warmcell.runner.notes import OutputNotes
     from warmcell.steps import Step
+    from warmcell.stepviews import StepInput, StepRunView
 
 
 class Scope(Protocol):
@@ -76,6 +79,11 @@ class _Context:
         return self.run.pipeline.name
 
     @property
+    def pipeline(self) -> Pipeline:
+        """The pipeline itself."""
+        return self.run.pipeline
+
+    @property
     def deployment(self) -> str | None:
         """Name of the deployment that serves this run; None in a batch run."""
         return self.run.deployment
@@ -119,28 +127,66 @@ class _Context:
 
 
 class StepContext(_Context):
-    """The step that runs. ``inputs`` are its arguments by name."""
+    """The step that runs."""
 
-    __slots__ = ("_args", "_kwargs", "pending", "step", "step_name")
+    __slots__ = ("_args", "_kwargs", "_sources", "_taken", "pending", "step", "step_name")
 
     def __init__(
-        self, run: Execution, step: Step, name: str, args: Any, kwargs: dict[str, Any]
+        self,
+        run: Execution,
+        step: Step,
+        name: str,
+        args: Any,
+        kwargs: dict[str, Any],
+        sources: Mapping[str, str] | None = None,
     ) -> None:
         self.run = run
         self.step = step
         self.step_name = name
         self._args = args
         self._kwargs = kwargs
+        self._sources = sources  # where the arguments come from, as a StepRecord has it
+        self._taken: dict[str, str] = {}
         self.pending: dict[str, str] | None = None
 
     def given(self, args: Any, kwargs: dict[str, Any]) -> None:
         """What the step is really called with, where that was not known before."""
         self._args, self._kwargs = args, kwargs
 
+    def took(self, name: str, version: str) -> None:
+        """An argument is the artifact version of that id."""
+        self._taken = {**self._taken, name: version}
+
     @property
-    def inputs(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """The arguments of the step, by name."""
         return dict(self.step.inputs.bind(*self._args, **self._kwargs).arguments)
+
+    @property
+    def inputs(self) -> dict[str, StepInput]:
+        """The arguments of the step as stored values, by name: each with ``value``, ``id`` and
+        ``run_metadata``."""
+        from warmcell.stepviews import input_of
+
+        sources = self._sources or {}
+        return {
+            name: input_of(self.run, name, value, sources.get(name, "="), self._taken.get(name))
+            for name, value in self.arguments.items()
+        }
+
+    @property
+    def step_run(self) -> StepRunView:
+        """The step run: its ``id``, ``name`` and ``config.parameters``."""
+        from warmcell.stepviews import StepConfiguration, StepRunView
+
+        bound = self.step.inputs.bind(*self._args, **self._kwargs)
+        bound.apply_defaults()
+        sources = self._sources or {}
+        made = {name for name, source in sources.items() if source[:1] not in ("$", "=")}
+        made |= self._taken.keys()
+        given = {name: value for name, value in bound.arguments.items() if name not in made}
+        config = StepConfiguration(self.step_name, given, dict(self.step.options.extra or {}))
+        return StepRunView(f"{self.run.run_id}/{self.step_name}", self.step_name, config)
 
     def call(
         self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
@@ -158,16 +204,16 @@ class StepContext(_Context):
         return PipelineContext(self.run)
 
     def output_name(self, name: str | None = None) -> str:
-        """The output called ``name``, or the only one. Raises :class:`UsageError` for another
+        """The output called ``name``, or the only one. Raises :class:`StepContextError` for another
         name, or for none where there are several."""
         names = [output.name for output in self.step.outputs]
         if name in names:
             return str(name)
         known = f"Outputs of `{self.step_name}`: {', '.join(names) or 'none'}."
         if name is not None:
-            raise UsageError(f"Step `{self.step_name}` has no output {name!r}.", hint=known)
+            raise StepContextError(f"Step `{self.step_name}` has no output {name!r}.", hint=known)
         if len(names) != 1:
-            raise UsageError(f"Which output of step `{self.step_name}` is meant?", hint=known)
+            raise StepContextError(f"Which output of step `{self.step_name}` is meant?", hint=known)
         return names[0]
 
     def add_output_metadata(self, metadata: dict[str, Any], output_name: str | None = None) -> None:
@@ -220,6 +266,11 @@ class PipelineContext(_Context):
         self.run = run
 
     @property
+    def extra(self) -> dict[str, Any]:
+        """What ``@pipeline(extra=…)`` says."""
+        return dict(self.run.pipeline.options.extra or {})
+
+    @property
     def id(self) -> str:
         """Id of the run."""
         return self.run.run_id
@@ -238,21 +289,21 @@ class PipelineContext(_Context):
 
 
 def get_step_context() -> StepContext:
-    """The context of the step that runs. Raises :class:`UsageError` outside a step."""
+    """The context of the step that runs. Raises :class:`StepContextError` outside a step."""
     scope = current.get()
     if isinstance(scope, StepContext):
         return scope
-    raise UsageError(
+    raise StepContextError(
         "get_step_context() works only while a step of a run executes.",
         hint="Call it inside the body of a step, and run the step as part of a pipeline.",
     )
 
 
 def get_pipeline_context() -> PipelineContext:
-    """The context of the run. Raises :class:`UsageError` outside a run."""
+    """The context of the run. Raises :class:`StepContextError` outside a run."""
     scope = current.get()
     if scope is None:
-        raise UsageError(
+        raise StepContextError(
             "get_pipeline_context() works only while a pipeline runs.",
             hint="Call it inside the body of a pipeline or of one of its steps.",
         )

@@ -58,6 +58,11 @@ class UsageError(WarmcellError, ValueError):
     """A magic or a method got an option or an argument that it does not know."""
 
 
+class StepContextError(UsageError, RuntimeError):
+    """Something that belongs to the step or the run that executes, asked for outside of one, or of
+    an output that the step does not have."""
+
+
 class InvalidName(WarmcellError, ValueError):
     """A name of a step, pipeline, deployment or tag does not have the required form."""
 
@@ -108,7 +113,7 @@ class Forbidden(WarmcellError, PermissionError):
     """A request comes from a known user, but may not do this, or not from there."""
 
 
-class NotFound(WarmcellError, LookupError):
+class NotFound(WarmcellError, KeyError):
     """No deployment, run, snapshot or artifact of that name or id."""
 
 

@@ -47,6 +47,11 @@ class StepRun(Mapping[str, Any]):
 
     @property
     def name(self) -> str:
+    @property
+    def id(self) -> str:
+        """Id of the step run: the run's, a slash, its name."""
+        return f"{self._described['run_id']}/{self._described['step']}"
+
         """Name of the step in its run."""
         return str(self._described["step"])
 

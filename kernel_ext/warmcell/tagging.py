@@ -54,6 +54,9 @@ def add_tags(
     if output is None:
         _here("add_tags").run.tag(found)
         return
+    if (run := _making(output)) is not None:
+        run.tag_version(output["id"], found)
+        return
     body = {"tags": [tag.to_json() for tag in found], "on": output}
     _client()._call("POST", "api/v1/tagged", body)
 
@@ -85,6 +88,9 @@ def remove_tags(
     if output is None:
         _here("remove_tags").run.tag(found, remove=True)
         return
+    if (run := _making(output)) is not None:
+        run.tag_version(output["id"], found, remove=True)
+        return
     body = {"tags": [tag.name for tag in found], "on": output}
     _client()._call("POST", "api/v1/tagged/remove", body)
 
@@ -113,6 +119,15 @@ def _output(what: str, given: dict[str, Any]) -> dict[str, Any] | tuple[StepCont
     if scope is not None and found is not None and found.get("run") == scope.run.run_id:
         return None  # the host may not have heard of it yet
     return found
+
+
+def _making(on: dict[str, Any]) -> Any:
+    """The run that goes on here, where it made the version that is named: the host may not have
+    heard of that yet."""
+    run: Any = getattr(current.get(), "run", None)
+    if run is None or on["kind"] != "artifact_version":
+        return None
+    return run if run.made(on.get("id")) else None
 
 
 def _here(what: str) -> Any:

@@ -217,7 +217,7 @@ def test_context_and_metadata() -> None:
     @step
     def knows(x: int) -> int:
         context = get_step_context()
-        seen.append((context.pipeline_name, context.step_name, context.run_name, context.inputs))
+        seen.append((context.pipeline_name, context.step_name, context.run_name, context.arguments))
         log_metadata({"rows": 3})
         return x
 

@@ -313,7 +313,8 @@ class TestTaking:
 
         @step
         def shows(what: Any, *, named: Any = None) -> str:
-            assert get_step_context().inputs["what"] == what
+            found = get_step_context().inputs["what"]
+            assert (found.value, found.id) == (what, "an-id")
             return f"{what} {named}"
 
         @step

@@ -22,6 +22,7 @@ EXTRA: dict[type[WarmcellError], dict[str, Any]] = {
 WIRED: dict[type[WarmcellError], type[WarmcellError]] = {
     errors.CellSyntaxError: errors.DefinitionError,
     errors.GraphError: errors.DefinitionError,
+    errors.StepContextError: errors.UsageError,
 }
 KINDS = [
     kind

@@ -16,6 +16,7 @@ from warmcell.metadata.identifiers import (
     StepRunIdentifier,
 )
 from warmcell.metadata.values import check, encoded
+from warmcell.redaction import NONE
 from warmcell.subjects import named
 
 __all__ = ["bulk_log_metadata", "log_metadata"]
@@ -120,7 +121,14 @@ def _own(on: dict[str, Any], values: dict[str, Any]) -> bool:
     False where something else is meant."""
     scope = current.get()
     run = getattr(scope, "run", None)
-    if run is None or on.get("run") != run.run_id:
+    if run is None:
+        return False
+    if on["kind"] == "artifact_version" and run.made(on.get("id")):
+        run.metadata_of(on["id"], values)
+        return True
+    if on["kind"] == "step" and str(on.get("id", "")).startswith(f"{run.run_id}/"):
+        on = {"kind": "step", "step": on["id"].partition("/")[2], "run": run.run_id}
+    if on.get("run") != run.run_id:
         return False
     if on["kind"] == "step":
         run.metadata(on["step"], values)
@@ -157,8 +165,11 @@ def _model(what: str) -> dict[str, Any]:
 def _post(values: dict[str, Any], on: list[dict[str, Any]]) -> None:
     from warmcell.client import Client
 
+    run = getattr(current.get(), "run", None)
+    redaction = NONE if run is None else run.redaction
     metadata = {}
     for key, value in values.items():
         data, kind = encoded(key, value)
+        data = redaction.json(data, key)
         metadata[key] = {"value": msgspec.Raw(data), "type": kind}
     Client()._call("POST", "api/v1/metadata", {"metadata": metadata, "on": on})

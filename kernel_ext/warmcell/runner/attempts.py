@@ -39,7 +39,7 @@ def perform(run: Execution, node: Node, args: Any, kwargs: dict[str, Any]) -> An
     if run.gate is not None:
         run.gate(node, args, kwargs)
     token = run.token
-    scope = StepContext(run, step, node.name, args, kwargs)
+    scope = StepContext(run, step, node.name, args, kwargs, node.inputs)
     attempt = _Attempt()
     entry: Entry | None = None
     began = now()
@@ -135,7 +135,7 @@ def start_async(run: Execution, node: Node, args: Any, kwargs: dict[str, Any]) -
     if run.gate is not None:
         run.gate(node, args, kwargs)
     context = contextvars.copy_context()
-    scope = StepContext(run, node.step, node.name, args, kwargs)
+    scope = StepContext(run, node.step, node.name, args, kwargs, node.inputs)
     context.run(current.set, scope)
     future = loop().start(perform_async(run, node, args, kwargs, scope), context)
     run.token.on_cancel(future.cancel)

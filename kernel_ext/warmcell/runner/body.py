@@ -20,7 +20,7 @@ from warmcell.options import close_match
 from warmcell.runner.attempts import perform
 from warmcell.runner.futures import StepFuture, StepFutures
 from warmcell.runner.scheduler import Scheduler, Task
-from warmcell.steps import Step, unmapped
+from warmcell.steps import Step, check_name, unmapped
 
 if TYPE_CHECKING:
     from warmcell.pipelines import Pipeline
@@ -58,6 +58,7 @@ class Body:
         self._packs = packs or self.plans
         self._counts: dict[str, int] = {}
         self._lock = threading.RLock()
+        self._ids: set[str] = set()
         self._scheduler: Scheduler | None = None
 
     @property
@@ -86,10 +87,10 @@ class Body:
         """A step was called in ``frame``."""
         sites = self._sites.get(frame.f_code)
         if sites is not None and frame.f_lasti in sites:
-            after = self._after(step, kwargs)
+            after, called = self._after(step, kwargs), self._called(step, kwargs)
             frozen = [self.freeze(arg) for arg in args]
             named = {name: self.freeze(value) for name, value in kwargs.items()}
-            node = self._node(step, frozen, named, after)
+            node = self._node(step, frozen, named, after, called)
             return Deferred(self, Ref(node.index), len(step.outputs))
         if step.is_async and self.pipeline.is_async:
             return self.submit(step, args, kwargs)
@@ -97,10 +98,10 @@ class Body:
 
     def _now(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a step on this thread and return its value."""
-        after = self._after(step, kwargs)
+        after, called = self._after(step, kwargs), self._called(step, kwargs)
         given = [self.real(arg) for arg in args]
         named = {name: self.real(value) for name, value in kwargs.items()}
-        node = self._node(step, given, named, after)
+        node = self._node(step, given, named, after, called)
         task = self.tasks[node.index] = Task(node, lambda: (given, named))
         task.started = True
         try:
@@ -115,10 +116,10 @@ class Body:
     def submit(self, step: Step, args: Sequence[Any], kwargs: Mapping[str, Any]) -> StepFuture:
         """Start a step as soon as what it takes is there."""
         named = dict(kwargs)
-        after = self._after(step, named)
+        after, called = self._after(step, named), self._called(step, named)
         frozen = [self.freeze(arg, futures=True) for arg in args]
         named = {name: self.freeze(value, futures=True) for name, value in named.items()}
-        node = self._node(step, frozen, named, after)
+        node = self._node(step, frozen, named, after, called)
         return StepFuture(self.scheduler, self._schedule(node, help_now=True), self._kept)
 
     def map(self, step: Step, args: Sequence[Any], kwargs: Mapping[str, Any]) -> StepFutures:
@@ -172,7 +173,28 @@ class Body:
     # -- nodes --
 
     def _node(
-        self, step: Step, args: Sequence[Any], kwargs: dict[str, Any], after: Sequence[int]
+        self,
+        step: Step,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        after: Sequence[int],
+        called: str | None = None,
+    def _called(self, step: Step, kwargs: dict[str, Any]) -> str | None:
+        """The name of this call by ``id=``, which is ours unless the step has such a parameter."""
+        if "id" not in kwargs or "id" in step.inputs.parameters:
+            return None
+        if any(p.kind is p.VAR_KEYWORD for p in step.inputs.parameters.values()):
+            return None
+        name = check_name(str(kwargs.pop("id")), "step")
+        with self._lock:
+            if any(node.name == name for node in self.nodes):
+                raise DefinitionError(
+                    f"Pipeline `{self.pipeline.name}` calls two steps `{name}`.",
+                    hint="Give each its own `id`.",
+                )
+            self._ids.add(name)
+        return name
+
     ) -> Node:
         upstream: dict[int, None] = dict.fromkeys(after)
         inputs: dict[str, str] = {}
@@ -182,8 +204,7 @@ class Body:
         ordered = sorted(upstream)
         with self._lock:
             names = [self.nodes[up].name for up in ordered]
-            count = self._counts[step.name] = self._counts.get(step.name, 0) + 1
-            name = step.name if count == 1 else f"{step.name}_{count}"
+            name = called or self._next(step.name)
             node = Node(len(self.nodes), name, step, args, kwargs, inputs, ordered, names)
             self.nodes.append(node)
         return node
@@ -192,6 +213,14 @@ class Body:
         self, step: Step, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> list[tuple[str, Any]]:
         """Parameter names and values of a call. Raises :class:`DefinitionError` for one that does
+    def _next(self, name: str) -> str:
+        """The name of one more call of the step ``name``; none that an ``id`` has."""
+        while True:
+            count = self._counts[name] = self._counts.get(name, 0) + 1
+            found = name if count == 1 else f"{name}_{count}"
+            if found not in self._ids:
+                return found
+
         not fit."""
         if len(args) <= len(step.positional):
             pairs = [*zip(step.positional, args, strict=False), *kwargs.items()]

@@ -29,13 +29,14 @@ class OutputNotes:
 class Noted:
     """The tags and metadata of one run. Lists only grow; any thread may add."""
 
-    __slots__ = ("_cascading", "_outputs", "metadata", "tags")
+    __slots__ = ("_cascading", "_outputs", "_said", "metadata", "tags")
 
     def __init__(self) -> None:
         self.tags: list[TagRecord] = []
         self.metadata: list[MetadataRecord] = []
         self._outputs: dict[tuple[str, str], OutputNotes] = {}
         self._cascading: tuple[Tag, ...] = ()
+        self._said: dict[str, dict[str, Any]] = {}
 
     @classmethod
     def of(cls, run: Execution, given: Any) -> Noted:
@@ -51,6 +52,10 @@ class Noted:
     def output(self, step: str, name: str) -> OutputNotes:
         """What is noted of an output."""
         return self._outputs.setdefault((step, name), OutputNotes())
+
+    def said(self, output: str) -> dict[str, Any]:
+        """The metadata that a step gave its output, named as ``step.output``."""
+        return dict(self._said.get(output, {}))
 
     def tag(
         self, kind: str, subject: str, run_id: str, tags: Iterable[Tag], *, remove: bool = False
@@ -92,6 +97,8 @@ class Noted:
             self.tag("artifact_version", made, run.run_id, self._cascading)
         for key in [key for key in list(self._outputs) if key[0] == step]:
             notes, name = self._outputs.pop(key), key[1]
+            if notes.metadata:
+                self._said[f"{step}.{name}"] = notes.metadata
             kept = versions.get(name)
             if kept is None:
                 self.log(run, "step", f"{run.run_id}/{step}", step, notes.metadata)

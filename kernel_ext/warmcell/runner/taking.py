@@ -41,7 +41,10 @@ def taken(run: Execution, scope: StepContext, args: Any, kwargs: dict[str, Any])
 def _value(run: Execution, scope: StepContext, name: str, given: Any) -> Any:
     if type(given) not in HANDLES:
         return given
-    value, version = given.taken(run, scope.step_name, name)
+    else:
+        value, version = given.taken(run, scope.step_name, name)
+    if version is not None:
+        scope.took(name, version)
     if version is not None and run.keep:
         run.uses.append(UseRecord(run.run_id, name, version, now(), scope.step_name))
     return value
