@@ -41,8 +41,7 @@ def taken(run: Execution, scope: StepContext, args: Any, kwargs: dict[str, Any])
 def _value(run: Execution, scope: StepContext, name: str, given: Any) -> Any:
     if type(given) not in HANDLES:
         return given
-    else:
-        value, version = given.taken(run, scope.step_name, name)
+    value, version = given.taken(run, scope.step_name, name)
     if version is not None:
         scope.took(name, version)
     if version is not None and run.keep:
