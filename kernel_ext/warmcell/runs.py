@@ -46,12 +46,12 @@ class StepRun(Mapping[str, Any]):
             raise AttributeError(f"A step run has no {name!r}.") from None
 
     @property
-    def name(self) -> str:
-    @property
     def id(self) -> str:
         """Id of the step run: the run's, a slash, its name."""
         return f"{self._described['run_id']}/{self._described['step']}"
 
+    @property
+    def name(self) -> str:
         """Name of the step in its run."""
         return str(self._described["step"])
 

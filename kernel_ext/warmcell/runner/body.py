@@ -57,8 +57,8 @@ class Body:
         self._sites = sites
         self._packs = packs or self.plans
         self._counts: dict[str, int] = {}
-        self._lock = threading.RLock()
         self._ids: set[str] = set()
+        self._lock = threading.RLock()
         self._scheduler: Scheduler | None = None
 
     @property
@@ -170,15 +170,6 @@ class Body:
             found += ups
         return found
 
-    # -- nodes --
-
-    def _node(
-        self,
-        step: Step,
-        args: Sequence[Any],
-        kwargs: dict[str, Any],
-        after: Sequence[int],
-        called: str | None = None,
     def _called(self, step: Step, kwargs: dict[str, Any]) -> str | None:
         """The name of this call by ``id=``, which is ours unless the step has such a parameter."""
         if "id" not in kwargs or "id" in step.inputs.parameters:
@@ -195,6 +186,15 @@ class Body:
             self._ids.add(name)
         return name
 
+    # -- nodes --
+
+    def _node(
+        self,
+        step: Step,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        after: Sequence[int],
+        called: str | None = None,
     ) -> Node:
         upstream: dict[int, None] = dict.fromkeys(after)
         inputs: dict[str, str] = {}
@@ -209,10 +209,6 @@ class Body:
             self.nodes.append(node)
         return node
 
-    def _bound(
-        self, step: Step, args: Sequence[Any], kwargs: dict[str, Any]
-    ) -> list[tuple[str, Any]]:
-        """Parameter names and values of a call. Raises :class:`DefinitionError` for one that does
     def _next(self, name: str) -> str:
         """The name of one more call of the step ``name``; none that an ``id`` has."""
         while True:
@@ -221,6 +217,10 @@ class Body:
             if found not in self._ids:
                 return found
 
+    def _bound(
+        self, step: Step, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> list[tuple[str, Any]]:
+        """Parameter names and values of a call. Raises :class:`DefinitionError` for one that does
         not fit."""
         if len(args) <= len(step.positional):
             pairs = [*zip(step.positional, args, strict=False), *kwargs.items()]

@@ -288,6 +288,19 @@ class Execution:
         """What a step said of one of its outputs, to be added to."""
         return self._noting().output(step, output)
 
+    def made(self, version: str) -> bool:
+        """Whether a step of this run made the artifact version of that id."""
+        return any(artifact.version == version for artifact in self.artifacts)
+
+    def metadata_of(self, version: str, metadata: Mapping[str, Any]) -> None:
+        """Keep metadata with an artifact version that this run made."""
+        self._noting().log(self, "artifact_version", version, "", metadata)
+
+    def tag_version(self, version: str, tags: Iterable[Tag], *, remove: bool = False) -> None:
+        """Put tags on an artifact version that this run made, or take them away."""
+        noted = self._noting()
+        noted.tag("artifact_version", version, self.run_id, tags, remove=remove)
+
     def _noting(self) -> Noted:
         noted = self.noted
         if noted is None:
@@ -314,19 +327,6 @@ class Execution:
             step=node.name,
             index=node.index,
             status=status,
-    def made(self, version: str) -> bool:
-        """Whether a step of this run made the artifact version of that id."""
-        return any(artifact.version == version for artifact in self.artifacts)
-
-    def metadata_of(self, version: str, metadata: Mapping[str, Any]) -> None:
-        """Keep metadata with an artifact version that this run made."""
-        self._noting().log(self, "artifact_version", version, "", metadata)
-
-    def tag_version(self, version: str, tags: Iterable[Tag], *, remove: bool = False) -> None:
-        """Put tags on an artifact version that this run made, or take them away."""
-        noted = self._noting()
-        noted.tag("artifact_version", version, self.run_id, tags, remove=remove)
-
             upstream=node.names,
             started_at=started,
             finished_at=ended,
