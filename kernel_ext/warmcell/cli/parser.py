@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     _snapshots(top.menu("snapshots", "what was deployed, by whom, and as a notebook again"))
     _models(top.menu("models", "models, their versions and stages"))
     _logs(top)
-    _store(top.menu("store", "how much the history takes, and deleting what is old"))
+    _store(top.menu("store", "how much the history takes, prune, export, import"))
     _secrets(top.menu("secrets", "named secrets of this user, for get_secret() in steps"))
     _trust(top)
     _servers(top)
@@ -273,6 +273,12 @@ def _store(menu: _Menu) -> None:
     prune.add_argument("--pipeline", metavar="NAME", help="only runs of this pipeline")
     prune.add_argument("--deployment", metavar="NAME", help="only runs of this deployment")
     prune.add_argument("--dry-run", action="store_true", help="only say what would go")
+    export = menu.add("export", "store", "export", "write the history as Parquet, with its files")
+    export.add_argument("folder", metavar="DIR", nargs="?",
+                        help="not there yet; by default one inside the store")  # fmt: skip
+    export.add_argument("--no-files", action="store_true", help="leave out artifacts and snapshots")
+    taken = menu.add("import", "store", "import_", "take in what is new in an export or a store")
+    taken.add_argument("folder", metavar="DIR", help="of the export, or of the other store")
 
 
 def _secrets(menu: _Menu) -> None:

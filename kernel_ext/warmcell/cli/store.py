@@ -9,7 +9,7 @@ from typing import Any
 from warmcell.cli import show
 from warmcell.cli.given import client
 
-__all__ = ["prune", "size", "usage"]
+__all__ = ["export", "import_", "prune", "size", "usage"]
 
 DAY = 86_400.0
 
@@ -60,6 +60,26 @@ def prune(given: Namespace) -> None:
     )
 
 
+def export(given: Namespace) -> None:
+    """Write the history as Parquet."""
+    found = client(given).export_store(given.folder, blobs=not given.no_files)
+    if given.json:
+        show.as_json(found)
+        return
+    rows = ", ".join(f"{count:,} {table}" for table, count in found["tables"].items() if count)
+    show.value(f"{found['folder']}: {rows or 'nothing'}; {_files(found)}.")
+
+
+def import_(given: Namespace) -> None:
+    """Take in what is new in an export or in another store."""
+    found = client(given).import_store(given.folder)
+    if given.json:
+        show.as_json(found)
+        return
+    rows = ", ".join(f"{count:,} {table}" for table, count in found["tables"].items() if count)
+    show.value(f"Came: {rows or 'nothing new'}; {_files(found)}.")
+
+
 def size(count: float) -> str:
     """Bytes as people read them."""
     for unit in ("bytes", "kB", "MB", "GB"):
@@ -71,3 +91,9 @@ def size(count: float) -> str:
 
 def _came(found: Mapping[str, Any]) -> str:
     return f"{found['runs']:,} runs, {size(found['bytes'])}"
+
+
+def _files(found: Mapping[str, Any]) -> str:
+    lost = found.get("missing") or found.get("damaged")
+    more = f", {lost:,} were lost or damaged" if lost else ""
+    return f"{found['blobs']:,} files of {size(found['bytes'])} in all{more}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from os import PathLike
 from typing import Any
 
 from warmcell.errors import UsageError
@@ -9,6 +11,7 @@ from warmcell.errors import UsageError
 __all__ = ["StoreClient"]
 
 PRUNE_SECONDS = 600.0
+ALL_SECONDS = 3600.0  # for all that there is
 
 
 class StoreClient:
@@ -24,6 +27,34 @@ class StoreClient:
         ``artifacts``, the bytes of ``database``, ``blobs`` and ``spool`` and their ``total``, what
         came in the ``last_day`` and the ``last_week``, and what is kept at most (``keep``)."""
         found: dict[str, Any] = self._call("GET", "api/v1/store")
+        return found
+
+    def export_store(
+        self, folder: str | PathLike[str] | None = None, *, blobs: bool = True
+    ) -> dict[str, Any]:
+        """Write the whole history as Parquet, a file per table, to a folder that is not there yet,
+        while the server goes on; by default to a new one inside the store. ``blobs`` says whether
+        the files of artifacts, outputs and snapshots come along.
+
+        The folder is one of the server's machine. Returns ``folder``, ``tables`` (rows of each),
+        ``blobs`` (how many), ``bytes``, and ``missing``, files that were lost before.
+        """
+        body = {"to": None if folder is None else _absolute(folder), "blobs": blobs}
+        found: dict[str, Any] = self._call("POST", "api/v1/store/export", body, timeout=ALL_SECONDS)
+        return found
+
+    def import_store(self, folder: str | PathLike[str]) -> dict[str, Any]:
+        """Take in what is new in an export, or in the folder of another store (which is brought up
+        to date for that). What is here already stays as it is, so that repeating it is harmless.
+
+        Snapshots and artifact versions get the next free numbers; deployments come as removed ones;
+        what another user has signed has to be trusted before its code runs. Runs that go on, and
+        what steps have cached, stay out. Returns ``tables`` (rows that came), ``blobs``, ``bytes``,
+        and ``damaged``, files that are not what their name says and stayed out.
+        """
+        found: dict[str, Any] = self._call(
+            "POST", "api/v1/store/import", {"from": _absolute(folder)}, timeout=ALL_SECONDS
+        )
         return found
 
     def prune(
@@ -61,3 +92,7 @@ class StoreClient:
             "POST", "api/v1/store/prune", body, timeout=PRUNE_SECONDS
         )
         return found
+
+
+def _absolute(folder: str | PathLike[str]) -> str:
+    return os.path.abspath(os.path.expanduser(folder))

@@ -19,6 +19,15 @@ __all__ = ["ROUTES"]
 ROUTES = Routes()
 
 
+class _Export(msgspec.Struct, forbid_unknown_fields=True):
+    to: str | None = None
+    blobs: bool = True
+
+
+class _Import(msgspec.Struct, forbid_unknown_fields=True, rename={"source": "from"}):
+    source: str
+
+
 class _Pruning(msgspec.Struct, forbid_unknown_fields=True):
     max_age_days: float | None = None
     max_runs: int | None = None
@@ -70,3 +79,17 @@ async def _prune(host: Host, call: Call) -> Result:
         )
     )
     return 200, {**gone, "dry_run": wanted.dry_run}
+
+
+@ROUTES.add("POST", "api/v1/store/export")
+async def _export(host: Host, call: Call) -> Result:
+    """Write all of the store as Parquet to a folder of the server's machine."""
+    wanted: _Export = decode(call, _Export)
+    return 200, await asyncio.wrap_future(host.store.export(wanted.to, blobs=wanted.blobs))
+
+
+@ROUTES.add("POST", "api/v1/store/import")
+async def _import(host: Host, call: Call) -> Result:
+    """Take in what is new in an export, or in another store, of the server's machine."""
+    wanted: _Import = decode(call, _Import)
+    return 200, await asyncio.wrap_future(host.store.import_(wanted.source))

@@ -220,6 +220,18 @@ class Store:
         wanted = op.Prune(max_age_days, max_bytes, max_runs, pipeline, deployment, dry_run)
         return self._membership.perform(wanted) if dry_run else self._change(wanted)
 
+    def export(self, to: str | None = None, *, blobs: bool = True) -> Future[dict[str, Any]]:
+        """Write all of the store as Parquet to the folder ``to``, by default to one inside the
+        store, all of one moment; see :func:`.exporting.export` for what is returned and raised."""
+        return self._membership.perform(op.Export(to, blobs))
+
+    def import_(self, source: str) -> Future[dict[str, Any]]:
+        """Take in what is new in an export or in another store; safe to repeat. Return
+        ``tables``, how many rows came to each, and ``blobs``, ``bytes`` and ``damaged``. The future
+        raises :class:`QueryError` for what cannot be read, :class:`StoreTooNew` for a newer
+        form."""
+        return self._change(op.Import(source))
+
     def take_deliveries(self, *, until: int, limit: int, each: int) -> Future[list[dict[str, Any]]]:
         """Make the unfinished deliveries of dead hosts this host's, and return those of its own
         that are due until then (microseconds), at most ``limit`` and ``each`` per receiver; see

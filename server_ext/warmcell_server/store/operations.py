@@ -14,10 +14,12 @@ __all__ = [
     "AddSnapshot",
     "Change",
     "Claim",
+    "Export",
     "Flush",
     "GetRun",
     "GetSnapshot",
     "IdempotencyKeys",
+    "Import",
     "ListDeployments",
     "ListRuns",
     "ListSnapshots",
@@ -126,6 +128,19 @@ class Prune(msgspec.Struct, tag="prune"):
     dry_run: bool = False
 
 
+class Export(msgspec.Struct, tag="export"):
+    """All of the store as Parquet in the folder ``to``; see :func:`.exporting.export`."""
+
+    to: str | None = None
+    blobs: bool = True
+
+
+class Import(msgspec.Struct, tag="import"):
+    """What is new in an export, or in another store; see :mod:`.importing`."""
+
+    source: str
+
+
 class IdempotencyKeys(msgspec.Struct, tag="idempotency_keys"):
     """The keys that made runs since then, in microseconds; of one deployment or of all."""
 
@@ -160,6 +175,8 @@ Operation: TypeAlias = (
     | Change
     | Flush
     | Prune
+    | Export
+    | Import
     | IdempotencyKeys
     | TakeDeliveries
     | Usage

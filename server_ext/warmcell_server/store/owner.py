@@ -13,8 +13,10 @@ import msgspec
 from warmcell.errors import NotFound, StoreError, StoreFull
 
 from . import operations as op
-from .database import Database, failure
+from .database import Database, failure, migrations
+from .exporting import export, staging
 from .files import Layout
+from .importing import fetched, opened, take_in
 from .ingest import Ingestor
 from .locks import is_held
 from .reads import (
@@ -63,6 +65,8 @@ class Owner:
         ingestor = Ingestor(self._database, layout, self._may_write)
         self._writer = Writer(self._database, ingestor, ingested)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="warmcell-reader")
+        # What takes minutes has a thread of its own: the readers are for those who wait.
+        self._slow = ThreadPoolExecutor(1, thread_name_prefix="warmcell-export")
         self._closed = False
         self.sweep()
 
@@ -122,6 +126,15 @@ class Owner:
                 return self._read(lambda cursor: prune(cursor, self._layout, operation))
             case op.Prune():
                 return self._writer.submit(lambda con: prune(con, self._layout, operation))
+            case op.Export(to, blobs):
+                return self._aside(
+                    lambda: self._run(
+                        self._writer.ingest(),
+                        lambda cursor: export(cursor, self._layout, to, blobs=blobs),
+                    )
+                )
+            case op.Import(source):
+                return self._aside(lambda: self._import(source))
             case op.TakeDeliveries():
                 return self._writer.submit(lambda con: take_deliveries(con, operation, self.alive))
             case op.Read(what, request):
@@ -143,6 +156,7 @@ class Owner:
         ended = self._writer.close(timeout)
         self._database.interrupt()
         self._readers.shutdown(wait=True, cancel_futures=True)
+        self._slow.shutdown(wait=True, cancel_futures=True)
         if ended:
             # Else the writer still works on it; the process's end closes it, the spool has all.
             self._database.close()
@@ -158,6 +172,21 @@ class Owner:
             return self._readers.submit(self._run, fresh, function)
         except RuntimeError as error:  # the executor is shut down
             raise StoreError("The store is closed.") from error
+
+    def _aside(self, function: Callable[[], T]) -> Future[T]:
+        try:
+            return self._slow.submit(function)
+        except RuntimeError as error:  # the executor is shut down
+            raise StoreError("The store is closed.") from error
+
+    def _import(self, source: str) -> dict[str, Any]:
+        """Bring the files into the store's folder, then have the writer take their rows."""
+        blobs = self._layout.blobs
+        with staging(self._layout) as stage:
+            with opened(self._layout, source, len(migrations()), stage) as (folder, manifest):
+                files = fetched(folder, manifest, stage, blobs)
+            came = self._writer.submit(lambda con: take_in(con, stage, manifest, blobs)).result()
+        return {"folder": source, "tables": came, **files}
 
     def _run(self, fresh: Future[None], function: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         try:

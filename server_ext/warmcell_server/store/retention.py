@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from .record.keepers import keepers
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["prune", "usage"]
+__all__ = ["prune", "referenced", "usage"]
 
 GRACE = 3600.0  # seconds: a blob is written before the record that refers to it
 _DAY = 86_400_000_000
@@ -212,6 +213,27 @@ def _sweep(
 ) -> tuple[int, int]:
     """Delete the blobs that nothing refers to but what is ``doomed``, which is gone already unless
     this is a dry run; return how many and their bytes."""
+    kept = referenced(connection, blobs, doomed if dry_run else (), versions if dry_run else ())
+    count = freed = 0
+    young = time.time() - GRACE
+    for path, size, changed in _blobs(blobs):
+        name = _DIGEST.search(path.name)
+        if name is None or name.group() in kept or changed > young:
+            continue
+        if not dry_run:
+            path.unlink(missing_ok=True)
+        count, freed = count + 1, freed + size
+    return count, freed
+
+
+def referenced(
+    connection: DuckDBPyConnection,
+    blobs: Path,
+    runs: Iterable[str] = (),
+    versions: Iterable[str] = (),
+) -> set[str]:
+    """Return the digests that something refers to, leaving out what these ``runs`` and
+    ``versions`` of artifacts refer to."""
     kept = {
         digest
         for (digest,) in connection.execute(
@@ -219,7 +241,7 @@ def _sweep(
             "AND run_id NOT IN (SELECT unnest(?::VARCHAR[])) UNION "
             "SELECT unnest(files ->> '$[*].blob') FROM data.artifact_versions "
             "WHERE files IS NOT NULL AND id NOT IN (SELECT unnest(?::VARCHAR[]))",
-            [list(doomed), list(versions)] if dry_run else [[], []],
+            [list(runs), list(versions)],
         ).fetchall()
     }
     for (manifest,) in connection.execute(
@@ -231,16 +253,7 @@ def _sweep(
         kept.add(site)
         with contextlib.suppress(OSError):  # a manifest that is lost keeps nothing
             kept.update(_DIGEST.findall((blobs / site).read_text(errors="replace")))
-    count = freed = 0
-    young = time.time() - GRACE
-    for path, size, changed in _blobs(blobs):
-        name = _DIGEST.search(path.name)
-        if name is None or name.group() in kept or changed > young:
-            continue
-        if not dry_run:
-            path.unlink(missing_ok=True)
-        count, freed = count + 1, freed + size
-    return count, freed
+    return kept
 
 
 def _sites(connection: DuckDBPyConnection) -> set[str]:
