@@ -17,6 +17,7 @@ import msgspec
 from warmcell.errors import Conflict, NotFound, StoreFull, UsageError
 from warmcell.ids import now
 from warmcell.records import AuditEntry, AuditRecord, VersionRecord
+from warmcell.tags import check_name
 from warmcell_server.auditing import who
 from warmcell_server.intime import read
 from warmcell_server.operation import Call, Result, Routes, decode
@@ -33,7 +34,11 @@ ROUTES = Routes()
 MOST = 1000  # versions on a page
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 INLINE = 16_384  # bytes of JSON that a version may carry itself
+LONGEST = 1000  # characters of a name
+MOST_TAGS = 100
+TOLD = 4 << 20  # bytes of JSON about a version: a folder may have ten thousand files
 
 
 @ROUTES.add("GET", "api/v1/artifacts")
@@ -199,8 +204,7 @@ def _check(record: VersionRecord, blobs: Path) -> None:
             f"A version is saved once it is whole; this one is '{record.status}'.",
             hint="Write its files first, then send it with the status 'stored'.",
         )
-    if not record.artifact.strip():
-        raise UsageError("An artifact needs a name.")
+    _check_words(record)
     if size > INLINE:
         raise UsageError(
             f"The value takes {size} bytes as JSON, and {INLINE} are the most.",
@@ -215,3 +219,29 @@ def _check(record: VersionRecord, blobs: Path) -> None:
                 f"this store ({file.blob}, {file.size} bytes).",
                 hint="Save it from a kernel of this server, which writes it there.",
             )
+
+
+def _check_words(record: VersionRecord) -> None:
+    """Raise :class:`UsageError` for what no list of artifacts could show."""
+    name = record.artifact
+    if not name.strip():
+        raise UsageError("An artifact needs a name.")
+    if not _ID.fullmatch(record.id):
+        raise UsageError(f"{record.id[:50]!r} is no id: a version has a UUID.")
+    words = (name, record.version, record.kind, record.type, record.role, record.step, record.name)
+    for word in (*words, record.pipeline, record.run_id, record.digest):
+        if word is not None and (len(word) > LONGEST or not word.isprintable()):
+            raise UsageError(
+                f"{word[:50]!r} cannot be said of an artifact.",
+                hint=f"Names have at most {LONGEST} characters that can be printed.",
+            )
+    if len(record.tags) > MOST_TAGS:
+        raise UsageError(f"{len(record.tags)} tags are more than {MOST_TAGS}.")
+    for tag in record.tags:
+        check_name(tag)
+    told = len(msgspec.json.encode([record.facts, record.about, record.files]))
+    if told > TOLD:
+        raise UsageError(
+            f"What is told of '{name[:100]}' takes {told} bytes as JSON, and {TOLD} are the most.",
+            hint="Leave facts out: save_artifact(..., extract_metadata=False).",
+        )

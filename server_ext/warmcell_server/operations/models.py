@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from warmcell.errors import UsageError
 from warmcell.ids import new_id, now
+from warmcell.tags import check_name
 from warmcell_server.auditing import who
 from warmcell_server.operation import Call, Result, Routes, decode, number
 
@@ -19,23 +20,31 @@ __all__ = ["ROUTES"]
 
 ROUTES = Routes()
 
+Text = Annotated[str, msgspec.Meta(max_length=50_000)]
+Label = Annotated[str, msgspec.Meta(max_length=255)]
+Tags = Annotated[list[Label], msgspec.Meta(max_length=100)]
+
 
 class About(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
     """What a model or a version says of itself."""
 
-    description: str | None = None
-    license: str | None = None
-    audience: str | None = None
-    use_cases: str | None = None
-    limitations: str | None = None
-    trade_offs: str | None = None
-    ethics: str | None = None
+    description: Text | None = None
+    license: Text | None = None
+    audience: Text | None = None
+    use_cases: Text | None = None
+    limitations: Text | None = None
+    trade_offs: Text | None = None
+    ethics: Text | None = None
     save_models_to_registry: bool | None = None
 
 
 class Described(msgspec.Struct, forbid_unknown_fields=True):
     about: About = About()
-    tags: list[str] = []
+    tags: Tags = []
+
+    def __post_init__(self) -> None:
+        for tag in self.tags:
+            check_name(tag)
 
 
 class NewModel(Described, forbid_unknown_fields=True, kw_only=True):
@@ -46,16 +55,16 @@ class NewVersion(Described, forbid_unknown_fields=True, kw_only=True):
     """``id`` is a UUIDv7 of whoever asks, so that asking twice makes one."""
 
     id: str | None = None
-    version: str | None = None
+    version: Label | None = None
     run_id: str | None = None
     new: bool = False
     model_about: About = About()
-    model_tags: list[str] = []
+    model_tags: Tags = []
 
 
 class Move(msgspec.Struct, forbid_unknown_fields=True):
     revision: int | None = None
-    reason: str | None = None
+    reason: Text | None = None
 
 
 class MoveAlias(Move, forbid_unknown_fields=True, kw_only=True):
@@ -87,8 +96,7 @@ async def _models(host: Host, call: Call) -> Result:
 @ROUTES.add("POST", "api/v1/models")
 async def _create(host: Host, call: Call) -> Result:
     body = decode(call, NewModel)
-    if not body.name.strip() or len(body.name) > 255:
-        raise UsageError("The name of a model is a text of 1 to 255 characters.")
+    _check(body.name, "model")
     return 201, await _change(
         host, call, "put_model", name=body.name, about=_plain(body.about), tags=body.tags, new=True,
         time=now(),
@@ -133,6 +141,9 @@ async def _versions(host: Host, call: Call) -> Result:
 async def _make(host: Host, call: Call) -> Result:
     """A new version, and its model where there is none; 200 for a label that is there already."""
     body = decode(call, NewVersion)
+    _check(call.arguments[0], "model")
+    if body.version is not None:
+        _check(body.version, "version of a model")
     made = await _change(
         host, call, "make_model_version", model=call.arguments[0], id=body.id or new_id(),
         version=body.version, run_id=body.run_id, new=body.new, tags=body.tags,
@@ -260,3 +271,11 @@ def _revision(body: Move) -> dict[str, int]:
 def _plain(about: About) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.to_builtins(about)
     return found
+
+
+def _check(name: str, of: str) -> None:
+    if not name.strip() or len(name) > 255 or not name.isprintable():
+        raise UsageError(
+            f"A {of} cannot be called {name[:50]!r}.",
+            hint="It has 1 to 255 characters that can be printed.",
+        )

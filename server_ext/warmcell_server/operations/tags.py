@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -33,12 +33,12 @@ class Named(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 class Put(msgspec.Struct, forbid_unknown_fields=True):
     """``on`` names the subject; see :func:`.store.record.subjects.resolve`."""
 
-    tags: list[Named]
+    tags: Annotated[list[Named], msgspec.Meta(max_length=100)]
     on: dict[str, Any]
 
 
 class Take(msgspec.Struct, forbid_unknown_fields=True):
-    tags: list[str]
+    tags: Annotated[list[str], msgspec.Meta(max_length=100)]
     on: dict[str, Any]
 
 
