@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -200,9 +201,23 @@ def _migrate(connection: duckdb.DuckDBPyConnection, steps: Sequence[str]) -> Non
         connection.execute(
             "INSERT INTO data.schema_version VALUES (?, ?, ?)", [number, now(), __version__]
         )
-    views = resources.files(__package__).joinpath("views.sql").read_text(encoding="utf-8")
-    connection.execute(views)
+    _put_views(connection, changed=found < known)
     connection.execute("COMMIT")
+
+
+def _put_views(connection: duckdb.DuckDBPyConnection, *, changed: bool) -> None:
+    """Make the public views anew, unless they and their tables are as they were."""
+    folder = resources.files(__package__)
+    texts = [folder.joinpath(n).read_text(encoding="utf-8") for n in ("views.sql", "comments.sql")]
+    digest = hashlib.sha256("".join(texts).encode()).hexdigest()
+    rows = connection.execute(
+        "SELECT comment FROM duckdb_tables() "
+        "WHERE schema_name = 'data' AND table_name = 'schema_version'"
+    ).fetchall()
+    if changed or rows != [(digest,)]:
+        for text in texts:
+            connection.execute(text)
+        connection.execute(f"COMMENT ON TABLE data.schema_version IS '{digest}'")
 
 
 def _version(connection: duckdb.DuckDBPyConnection) -> int:

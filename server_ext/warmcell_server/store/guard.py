@@ -31,6 +31,10 @@ VIEWS = (
     "errors",
     "tags",
     "metadata",
+    "models",
+    "stages",
+    "lineage",
+    "views",
 )
 
 _NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
