@@ -65,6 +65,15 @@ class ExecutionStatus(StrEnum):
         return self is ExecutionStatus.SUCCEEDED
 
 
+class MetadataResourceTypes(StrEnum):
+    """What metadata can be about."""
+
+    PIPELINE_RUN = "pipeline_run"
+    STEP_RUN = "step_run"
+    ARTIFACT_VERSION = "artifact_version"
+    MODEL_VERSION = "model_version"
+
+
 class ModelStages(StrEnum):
     """Where a version of a model is in its life. One version at most is in staging, and one in
     production; ``LATEST`` is the newest, whichever that is."""

@@ -6,6 +6,7 @@ from warmcell.metadata.identifiers import (
     ArtifactVersionIdentifier,
     ModelVersionIdentifier,
     PipelineRunIdentifier,
+    RunMetadataResource,
     StepRunIdentifier,
 )
 
@@ -13,5 +14,6 @@ __all__ = [
     "ArtifactVersionIdentifier",
     "ModelVersionIdentifier",
     "PipelineRunIdentifier",
+    "RunMetadataResource",
     "StepRunIdentifier",
 ]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from warmcell.enums import MetadataResourceTypes
 from warmcell.errors import UsageError
 
 __all__ = [
     "ArtifactVersionIdentifier",
     "ModelVersionIdentifier",
     "PipelineRunIdentifier",
+    "RunMetadataResource",
     "StepRunIdentifier",
 ]
 
@@ -69,6 +71,32 @@ class ModelVersionIdentifier:
     def to_json(self) -> dict[str, Any]:
         """What ``api/v1/metadata`` takes as ``on``."""
         return _version(self, "model")
+
+
+@dataclass(frozen=True)
+class RunMetadataResource:
+    """What metadata is about, by its id and its kind."""
+
+    id: Any
+    type: MetadataResourceTypes | str
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``api/v1/metadata`` takes as ``on``."""
+        try:
+            kind = MetadataResourceTypes(self.type)
+        except ValueError:
+            known = ", ".join(MetadataResourceTypes)
+            raise UsageError(
+                f"There is no metadata about the kind {self.type!r}.", hint=f"Kinds: {known}."
+            ) from None
+        names = {
+            MetadataResourceTypes.PIPELINE_RUN: ("run", "run"),
+            MetadataResourceTypes.STEP_RUN: ("step", "id"),
+            MetadataResourceTypes.ARTIFACT_VERSION: ("artifact_version", "id"),
+            MetadataResourceTypes.MODEL_VERSION: ("model_version", "id"),
+        }
+        named, member = names[kind]
+        return {"kind": named, member: _one(self, self.id)}
 
 
 def _version(given: Any, owner: str) -> dict[str, Any]:

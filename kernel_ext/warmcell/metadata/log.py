@@ -13,13 +13,14 @@ from warmcell.metadata.identifiers import (
     ArtifactVersionIdentifier,
     ModelVersionIdentifier,
     PipelineRunIdentifier,
+    RunMetadataResource,
     StepRunIdentifier,
 )
 from warmcell.metadata.values import check, encoded
 from warmcell.redaction import NONE
 from warmcell.subjects import named
 
-__all__ = ["bulk_log_metadata", "log_metadata"]
+__all__ = ["bulk_log_metadata", "create_run_metadata", "log_metadata"]
 
 
 def log_metadata(
@@ -114,6 +115,17 @@ def bulk_log_metadata(
     if step is not None:
         for output in step.step.outputs:
             step.add_output_metadata(values, output.name)
+
+
+def create_run_metadata(metadata: dict[str, Any], resources: Sequence[RunMetadataResource]) -> None:
+    """Keep ``metadata`` with all of ``resources``, or with none where one is not found. Raises as
+    :func:`log_metadata`."""
+    values = check(metadata)
+    on = [one.to_json() for one in resources]
+    if not on:
+        raise UsageError("What is the metadata about?", hint="Name it in `resources`.")
+    if rest := [one for one in on if not _own(one, values)]:
+        _post(values, rest)
 
 
 def _own(on: dict[str, Any], values: dict[str, Any]) -> bool:

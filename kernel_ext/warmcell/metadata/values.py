@@ -14,6 +14,7 @@ import msgspec
 
 from warmcell.errors import UsageError
 from warmcell.metadata.metadata_types import DType, Path, StorageSize, Uri
+from warmcell.model.logged import plain_type
 
 __all__ = ["check", "encoded", "restored"]
 
@@ -47,7 +48,7 @@ def encoded(key: str, value: Any) -> tuple[bytes, str]:
     except RecursionError:
         plain = value
     record = describe("", key, plain)
-    kind = type(value)
+    kind = plain_type(value)
     name = kind.__name__ if kind in _PLAIN or kind.__name__ in _SPECIAL else record.type
     if value is None:
         name = "null"
@@ -61,7 +62,7 @@ def encoded(key: str, value: Any) -> tuple[bytes, str]:
 def _plain(value: Any, place: str, places: dict[str, str], depth: int) -> Any:
     if depth > _DEEPEST:
         raise RecursionError
-    kind = type(value)
+    kind = plain_type(value)
     if kind in (Uri, Path, DType):
         places[place] = kind.__name__
         return str.__str__(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["logged"]
+__all__ = ["logged", "plain_type"]
 
 
 class _Logged:
@@ -37,6 +37,15 @@ class _Float(_Logged, float):
 _KINDS: dict[type[Any], type[Any]] = {
     dict: _Dict, list: _List, str: _Text, int: _Whole, float: _Float,
 }  # fmt: skip
+
+
+_PLAIN = {kind: plain for plain, kind in _KINDS.items()}
+
+
+def plain_type(value: Any) -> type[Any]:
+    """The type of a value, whether or not it has a ``.value``."""
+    kind = type(value)
+    return _PLAIN.get(kind, kind)
 
 
 def logged(value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from warmcell.errors import NotFound
+from warmcell.metadata.values import restored
 from warmcell.model.logged import logged
 
 if TYPE_CHECKING:
@@ -106,7 +107,12 @@ class ModelVersion:
     @property
     def run_metadata(self) -> dict[str, Any]:
         """What was logged about it."""
-        return {key: logged(value) for key, value in self._row.get("run_metadata", {}).items()}
+        if "run_metadata" not in self._row:  # one of a list
+            path = f"api/v1/model-versions/{quote(self.id, safe='')}"
+            self._row = dict(self._client._call("GET", path))
+        types = self._row.get("metadata_types", {})
+        found = self._row["run_metadata"].items()
+        return {key: logged(restored(value, types.get(key, ""))) for key, value in found}
 
     def to_json(self) -> dict[str, Any]:
         """What is known of it, as plain values."""

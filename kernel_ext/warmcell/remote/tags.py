@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -130,6 +130,13 @@ class TagClient:
         found: list[dict[str, Any]]
         found = self._call("GET", f"api/v1/tagged?{urlencode(given)}")["tagged"]
         return found
+
+    def create_run_metadata(self, metadata: dict[str, Any], resources: Sequence[Any]) -> None:
+        """Keep ``metadata`` with each of ``resources``; see
+        :class:`warmcell.models.RunMetadataResource`."""
+        from warmcell.metadata.log import create_run_metadata
+
+        create_run_metadata(metadata, resources)
 
     def get_metadata(self, **about: Any) -> dict[str, Any]:
         """Return what was logged about ``run``, about a step (``run`` and ``step_name``), about an

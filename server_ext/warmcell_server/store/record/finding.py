@@ -84,7 +84,9 @@ def find_version(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[st
     """
     wanted = asked(request, Wanted)
     found = _by_id(cursor, wanted) or _by_name(cursor, wanted)
-    found["metadata"] = dict(_metadata(cursor, found["id"]))
+    metadata = _metadata(cursor, found["id"])
+    found["metadata"] = {key: value for key, value, _ in metadata}
+    found["metadata_types"] = {key: type_ for key, _, type_ in metadata}
     found["kept_by"] = keepers(cursor, [found["id"]]).get(found["id"], [])
     return found
 
@@ -279,22 +281,15 @@ def _conditions(wanted: Filters) -> tuple[list[str], list[Any]]:
     return where, values
 
 
-def _tagged(where: list[str], values: list[Any], tags: str) -> None:
-    wanted = [part.strip() for part in tags.split(",")]
-    condition, more = tag_condition("artifact_version", "v.id", [part for part in wanted if part])
-    where.append(condition)
-    values += more
-
-
-def _metadata(cursor: DuckDBPyConnection, version: str) -> list[tuple[str, Any]]:
+def _metadata(cursor: DuckDBPyConnection, version: str) -> list[tuple[str, Any, str]]:
     found = dicts(
         cursor,
-        "SELECT key, value FROM data.metadata WHERE kind = 'artifact_version' AND subject = ? "
+        "SELECT key, value, type FROM data.metadata WHERE kind = 'artifact_version' AND subject = ? "
         "ORDER BY key",
         [version],
         ("value",),
     )
-    return [(entry["key"], entry["value"]) for entry in found]
+    return [(entry["key"], entry["value"], entry["type"]) for entry in found]
 
 
 def _check_limit(limit: int) -> None:

@@ -64,14 +64,13 @@ def get_model_version(cursor: DuckDBPyConnection, request: dict[str, Any]) -> di
             raise NotFound(f"There is no model version with the id '{request['id']}'.")
     else:
         row = find_version(cursor, request["model"], request.get("version"))
-    row["run_metadata"] = {
-        key: json.loads(value)
-        for key, value in cursor.execute(
-            "SELECT key, value FROM data.metadata "
-            "WHERE kind = 'model_version' AND subject = ? AND value IS NOT NULL ORDER BY key",
-            [row["id"]],
-        ).fetchall()
-    }
+    rows = cursor.execute(
+        "SELECT key, value, type FROM data.metadata "
+        "WHERE kind = 'model_version' AND subject = ? AND value IS NOT NULL ORDER BY key",
+        [row["id"]],
+    ).fetchall()
+    row["run_metadata"] = {key: json.loads(value) for key, value, _ in rows}
+    row["metadata_types"] = {key: type_ for key, _, type_ in rows}
     return row
 
 
