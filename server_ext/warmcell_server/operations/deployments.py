@@ -32,6 +32,7 @@ ROUTES = Routes()
 
 @ROUTES.add("GET", "api/v1/deployments")
 async def _deployments(host: Host, call: Call) -> Result:
+    """All deployments."""
     url = host.url
     pipeline = call.query.get("pipeline")
     found = sorted(host.deployments, key=lambda d: d.updated_at, reverse=True)
@@ -44,6 +45,7 @@ async def _deployments(host: Host, call: Call) -> Result:
 
 @ROUTES.add("GET", "api/v1/deployments/*")
 async def _deployment(host: Host, call: Call) -> Result:
+    """One deployment."""
     return 200, host.deployments.get(call.arguments[0]).describe(host.url)
 
 
@@ -87,6 +89,7 @@ def _note_deploy(host: Host, call: Call, body: wire.Deploy, deployed: Deployed) 
 
 @ROUTES.add("DELETE", "api/v1/deployments/*")
 async def _undeploy(host: Host, call: Call) -> Result:
+    """Serve it no more; its runs stay."""
     name = host.deployments.get(call.arguments[0]).name
     await revoke_all(host, name, call.user)
     deployment = host.deployments.remove(name)
@@ -99,6 +102,7 @@ async def _undeploy(host: Host, call: Call) -> Result:
 
 @ROUTES.add("POST", "api/v1/deployments/*/rollback")
 async def _rollback(host: Host, call: Call) -> Result:
+    """Serve an earlier snapshot: the one before, or that of the body."""
     class Body(msgspec.Struct, forbid_unknown_fields=True):
         to: int | None = None
 

@@ -29,6 +29,7 @@ log = logging.getLogger("warmcell.keys")
 
 @ROUTES.add("GET", "api/v1/deployments/*/keys")
 async def _keys(host: Host, call: Call) -> Result:
+    """The keys of a deployment, without what they are."""
     name = host.deployments.get(call.arguments[0]).name
     return 200, {"keys": [key.describe() for key in host.keys.of(name)]}
 
@@ -57,6 +58,7 @@ async def _create(host: Host, call: Call) -> Result:
 
 @ROUTES.add("DELETE", "api/v1/deployments/*/keys/*")
 async def _revoke(host: Host, call: Call) -> Result:
+    """Revoke a key."""
     name, key_name = call.arguments
     key = await host.keys.revoke(name, key_name)
     _note(host, [key], call.user)

@@ -38,6 +38,7 @@ class Logged(msgspec.Struct, forbid_unknown_fields=True):
 
 @ROUTES.add("POST", "api/v1/metadata")
 async def _log(host: Host, call: Call) -> Result:
+    """Log metadata about one or several things: all of them, or none."""
     body = decode(call, Logged)
     if not body.on:
         raise UsageError("What is the metadata about?", hint="Name it in 'on'.")

@@ -90,11 +90,13 @@ class Link(msgspec.Struct, forbid_unknown_fields=True):
 
 @ROUTES.add("GET", "api/v1/models")
 async def _models(host: Host, call: Call) -> Result:
+    """All models."""
     return 200, {"models": await _read(host, "models", tag=call.query.get("tag"))}
 
 
 @ROUTES.add("POST", "api/v1/models")
 async def _create(host: Host, call: Call) -> Result:
+    """Make a model. 409 for a name that is taken."""
     body = decode(call, NewModel)
     _check(body.name, "model")
     return 201, await _change(
@@ -105,11 +107,13 @@ async def _create(host: Host, call: Call) -> Result:
 
 @ROUTES.add("GET", "api/v1/models/*")
 async def _model(host: Host, call: Call) -> Result:
+    """One model, with its aliases."""
     return 200, await _read(host, "model", name=call.arguments[0])
 
 
 @ROUTES.add("PATCH", "api/v1/models/*")
 async def _update(host: Host, call: Call) -> Result:
+    """Change what a model says of itself, and its tags."""
     body = decode(call, Described)
     return 200, await _change(
         host, call, "put_model", name=call.arguments[0], about=_plain(body.about), tags=body.tags,
@@ -119,6 +123,7 @@ async def _update(host: Host, call: Call) -> Result:
 
 @ROUTES.add("DELETE", "api/v1/models/*")
 async def _delete(host: Host, call: Call) -> Result:
+    """Delete a model with all its versions; those in use need ``force``."""
     name = (await _read(host, "model", name=call.arguments[0]))["name"]
     force = call.query.get("force", "").lower() in ("1", "true")
     return 200, await _change(host, call, "delete_model", name=name, force=force)
@@ -162,12 +167,14 @@ async def _version(host: Host, call: Call) -> Result:
 
 @ROUTES.add("GET", "api/v1/models/*/aliases/*")
 async def _alias(host: Host, call: Call) -> Result:
+    """Where an alias or a stage is, and since when."""
     model = (await _read(host, "model", name=call.arguments[0]))["name"]
     return 200, await _read(host, "alias", model=model, alias=call.arguments[1])
 
 
 @ROUTES.add("PUT", "api/v1/models/*/aliases/*")
 async def _move(host: Host, call: Call) -> Result:
+    """Move an alias. 409 if ``revision`` is not that of the last move."""
     body = decode(call, MoveAlias)
     model, alias = call.arguments
     moved = await _change(
@@ -180,6 +187,7 @@ async def _move(host: Host, call: Call) -> Result:
 
 @ROUTES.add("POST", "api/v1/models/*/aliases/*/back")
 async def _back(host: Host, call: Call) -> Result:
+    """Move an alias back to where it was before."""
     body = decode(call, Move)
     model = (await _read(host, "model", name=call.arguments[0]))["name"]
     alias = call.arguments[1]
@@ -202,11 +210,13 @@ async def _moves(host: Host, call: Call) -> Result:
 
 @ROUTES.add("GET", "api/v1/model-versions/*")
 async def _by_id(host: Host, call: Call) -> Result:
+    """One version of a model by its id."""
     return 200, await _read(host, "model_version", id=call.arguments[0])
 
 
 @ROUTES.add("PATCH", "api/v1/model-versions/*")
 async def _update_version(host: Host, call: Call) -> Result:
+    """Change what a version says of itself, and its tags."""
     body = decode(call, Described)
     return 200, await _change(
         host, call, "update_model_version", id=call.arguments[0], about=_plain(body.about),
@@ -216,12 +226,14 @@ async def _update_version(host: Host, call: Call) -> Result:
 
 @ROUTES.add("DELETE", "api/v1/model-versions/*")
 async def _delete_version(host: Host, call: Call) -> Result:
+    """Delete a version of a model."""
     version = (await _read(host, "model_version", id=call.arguments[0]))["id"]
     return 200, await _change(host, call, "delete_model_version", id=version)
 
 
 @ROUTES.add("POST", "api/v1/model-versions/*/stage")
 async def _stage(host: Host, call: Call) -> Result:
+    """Move a stage to a version; from another one only with ``force``."""
     body = decode(call, SetStage)
     version = await _read(host, "model_version", id=call.arguments[0])
     moved = await _change(
@@ -242,6 +254,7 @@ async def _artifacts(host: Host, call: Call) -> Result:
 
 @ROUTES.add("GET", "api/v1/model-versions/*/links")
 async def _links(host: Host, call: Call) -> Result:
+    """What is linked to a version."""
     version = (await _read(host, "model_version", id=call.arguments[0]))["id"]
     found = await _read(host, "model_links", id=version, kind=call.query.get("kind"))
     return 200, {"links": found}
@@ -249,6 +262,7 @@ async def _links(host: Host, call: Call) -> Result:
 
 @ROUTES.add("POST", "api/v1/model-versions/*/links")
 async def _link(host: Host, call: Call) -> Result:
+    """Link an artifact version, a run, a step or a deployment to a version."""
     body = decode(call, Link)
     return 201, await _change(
         host, call, "link_model", id=call.arguments[0], kind=body.kind, subject=body.subject,

@@ -40,6 +40,7 @@ RUN_FILTERS = frozenset(
 
 @ROUTES.add("GET", "api/v1/runs")
 async def _runs(host: Host, call: Call) -> Result:
+    """One page of runs, newest first, and the cursor of the next."""
     return 200, await list_runs(host, call.query)
 
 
@@ -75,6 +76,7 @@ def _check_status(wanted: str) -> None:
 
 @ROUTES.add("GET", "api/v1/runs/*")
 async def _run(host: Host, call: Call) -> Result:
+    """One run with its steps, artifacts, metadata and logs."""
     wait = wait_of(call.headers.get("Prefer", "")) or 0.0
     return 200, await show_run(host, call.arguments[0], wait=wait)
 
@@ -101,6 +103,7 @@ async def show_run(
 
 @ROUTES.add("DELETE", "api/v1/runs/*")
 async def _cancel(host: Host, call: Call) -> Result:
+    """Cancel a run. 409 once it has ended."""
     return 202, await cancel_run(host, call.arguments[0])
 
 
@@ -120,6 +123,7 @@ async def cancel_run(host: Host, run_id: str) -> dict[str, Any]:
 
 @ROUTES.add("POST", "api/v1/sql")
 async def _sql(host: Host, call: Call) -> Result:
+    """Answer one SELECT over the documented views."""
     class Body(msgspec.Struct, forbid_unknown_fields=True):
         query: str
         limit: int = 10_000

@@ -37,6 +37,7 @@ async def _snapshots(host: Host, call: Call) -> Result:
 
 @ROUTES.add("GET", "api/v1/snapshots/*/*")
 async def _snapshot(host: Host, call: Call) -> Result:
+    """One snapshot, with all that is known of it."""
     pipeline, number = key_of(call)
     row = await asyncio.wrap_future(host.store.get_snapshot(pipeline, number))
     await host.trusting.judge([row])

@@ -20,6 +20,7 @@ CHANGE_INTERVAL = 0.25  # seconds between two answers about changes, at least
 
 @ROUTES.add("GET", "api/v1/status")
 async def _status(host: Host, call: Call) -> Result:
+    """What this server is, and how it fares."""
     return 200, {
         "version": warmcell.__version__,
         "host_id": host.host_id,

@@ -50,11 +50,13 @@ class Change(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 @ROUTES.add("GET", "api/v1/tags")
 async def _tags(host: Host, call: Call) -> Result:
+    """All tags, and how much has them."""
     return 200, {"tags": await read(host.store.read("list_tags"))}
 
 
 @ROUTES.add("POST", "api/v1/tags")
 async def _create(host: Host, call: Call) -> Result:
+    """Define a tag. 409 for one that is defined otherwise."""
     body = decode(call, Named)
     _check(body)
     return 201, await _change(host, call, "create_tag", msgspec.to_builtins(body))
@@ -62,11 +64,13 @@ async def _create(host: Host, call: Call) -> Result:
 
 @ROUTES.add("GET", "api/v1/tags/*")
 async def _tag(host: Host, call: Call) -> Result:
+    """One tag."""
     return 200, await read(host.store.read("get_tag", name=call.arguments[0]))
 
 
 @ROUTES.add("PATCH", "api/v1/tags/*")
 async def _update(host: Host, call: Call) -> Result:
+    """Rename a tag, or change its color or whether it is exclusive."""
     body = decode(call, Change)
     check_color(body.color)
     if body.new_name is not None:
@@ -77,6 +81,7 @@ async def _update(host: Host, call: Call) -> Result:
 
 @ROUTES.add("DELETE", "api/v1/tags/*")
 async def _delete(host: Host, call: Call) -> Result:
+    """Delete a tag, from everything that has it too."""
     return 200, await _change(host, call, "delete_tag", {"name": call.arguments[0]})
 
 
@@ -92,6 +97,7 @@ async def _tagged(host: Host, call: Call) -> Result:
 
 @ROUTES.add("POST", "api/v1/tagged")
 async def _put(host: Host, call: Call) -> Result:
+    """Put tags on something."""
     body = decode(call, Put)
     for tag in body.tags:
         _check(tag)
@@ -100,6 +106,7 @@ async def _put(host: Host, call: Call) -> Result:
 
 @ROUTES.add("POST", "api/v1/tagged/remove")
 async def _take(host: Host, call: Call) -> Result:
+    """Take tags from something."""
     return 200, await _change(host, call, "remove_tags", msgspec.to_builtins(decode(call, Take)))
 
 

@@ -83,6 +83,7 @@ async def _shadow(host: Host, call: Call) -> Result:
 
 @ROUTES.add("POST", "api/v1/deployments/*/promote")
 async def _promote(host: Host, call: Call) -> Result:
+    """Give all calls to the snapshot that has a share or is the shadow."""
     body: _Promote = decode(call, _Promote)
     deployment = host.deployments.get(call.arguments[0])
     before = {"snapshot": deployment.snapshot, "weights": _weights(deployment)}
@@ -101,6 +102,7 @@ async def _promote(host: Host, call: Call) -> Result:
 
 @ROUTES.add("POST", "api/v1/deployments/*/abort")
 async def _abort(host: Host, call: Call) -> Result:
+    """End a split or a shadow: all calls go where they went before."""
     decode(call, _Nothing)
     deployment = host.deployments.get(call.arguments[0])
     before = host.releases.abort(deployment)

@@ -20,12 +20,14 @@ ROUTES = Routes()
 
 @ROUTES.add("GET", "api/v1/deployments/*/webhook")
 async def _secret(host: Host, call: Call) -> Result:
+    """The secret that signs callbacks; made when there is none."""
     name = host.deployments.get(call.arguments[0]).name
     return 200, _described(name, await asyncio.to_thread(host.webhooks.secret, name))
 
 
 @ROUTES.add("POST", "api/v1/deployments/*/webhook/rotate")
 async def _rotate(host: Host, call: Call) -> Result:
+    """Make another secret; the one before counts for a while."""
     name = host.deployments.get(call.arguments[0]).name
     secret = await asyncio.to_thread(host.webhooks.rotate, name)
     host.store.append(AuditEntry(AuditRecord(now(), "webhook.rotated", name, name, call.user)))
