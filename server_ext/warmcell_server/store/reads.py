@@ -15,7 +15,8 @@ from warmcell.ids import rfc3339
 from .jsontext import decode
 from .operations import ListRuns
 from .record.metadata import metadata_of_run
-from .record.tags import tag_condition, tags_of
+from .record.newest import RUNS, Wish, bounded, newest
+from .record.tags import tags_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -53,23 +54,17 @@ def list_runs(cursor: DuckDBPyConnection, wanted: ListRuns) -> list[dict[str, An
     """Return one page of runs. Raises :class:`QueryError` for a filter that makes no sense."""
     if not 0 < wanted.limit <= MAX_LIMIT or wanted.offset < 0:
         raise QueryError(f"limit must be 1 to {MAX_LIMIT}, and offset not negative.")
-    where, values = _conditions(wanted)
-    if wanted.before is not None:
-        rows = cursor.execute(
-            "SELECT created_at FROM data.runs WHERE run_id = ?", [wanted.before]
-        ).fetchall()
-        if not rows:
-            raise NotFound(f"There is no run {wanted.before!r} to continue from.")
-        where.append("(created_at < ? OR (created_at = ? AND run_id < ?))")
-        values += [rows[0][0], rows[0][0], wanted.before]
-    clause = f"WHERE {' AND '.join(where)}" if where else ""
+    ids = newest(cursor, RUNS, _wish(cursor, wanted), wanted.limit + wanted.offset)
+    ids = ids[wanted.offset :]
+    if not ids:
+        return []
+    condition, values = bounded("run_id", ids)
     found = _dicts(
         cursor,
-        f"SELECT {_RUN} FROM data.runs {clause} ORDER BY created_at DESC, run_id DESC "
-        "LIMIT ? OFFSET ?",
-        [*values, wanted.limit, wanted.offset],
+        f"SELECT {_RUN} FROM data.runs WHERE {condition} ORDER BY created_at DESC, run_id DESC",
+        values,
     )
-    tags = tags_of(cursor, "run", [run["run_id"] for run in found])
+    tags = tags_of(cursor, "run", ids)
     return [_with_duration(run) | {"tags": tags.get(run["run_id"], [])} for run in found]
 
 
@@ -85,21 +80,14 @@ def get_run(cursor: DuckDBPyConnection, run_id: str) -> dict[str, Any]:
         for step in _dicts(
             cursor,
             "SELECT step, step_index AS index, status, started_at, finished_at, attempts, "
-            "upstream, inputs, error FROM data.steps WHERE run_id = ? "
+            "upstream, inputs, error, cached, uncached FROM data.steps WHERE run_id = ? "
             "ORDER BY step_index, started_at",
             [run_id],
         )
     ]
     run["tags"] = tags_of(cursor, "run", [run_id]).get(run_id, [])
     run["metadata"] = metadata_of_run(cursor, run_id)
-    run["artifacts"] = _dicts(
-        cursor,
-        "SELECT a.step, a.name, a.kind, a.type, coalesce(a.size, v.size) AS size, "
-        "a.digest, a.preview, a.value, a.version AS version_id, v.artifact, v.number, v.version, "
-        "v.status FROM data.artifacts a LEFT JOIN data.artifact_versions v ON v.id = a.version "
-        "WHERE a.run_id = ? ORDER BY a.rowid",
-        [run_id],
-    )
+    run["artifacts"] = _artifacts(cursor, run_id)
     run["logs"] = _dicts(
         cursor,
         "SELECT time, stream, text, step, level FROM data.logs WHERE run_id = ? "
@@ -113,6 +101,35 @@ def get_run(cursor: DuckDBPyConnection, run_id: str) -> dict[str, Any]:
         [run_id],
     )
     return run
+
+
+def _artifacts(cursor: DuckDBPyConnection, run_id: str) -> list[dict[str, Any]]:
+    """What the steps of a run gave, with what is known of the versions that are kept of it."""
+    found = _dicts(
+        cursor,
+        "SELECT step, name, kind, type, size, digest, preview, value, version AS version_id "
+        "FROM data.artifacts WHERE run_id = ? ORDER BY rowid",
+        [run_id],
+    )
+    kept = [one["version_id"] for one in found if one["version_id"] is not None]
+    versions: dict[str, dict[str, Any]] = {}
+    if kept:  # not by a join, which would look through all versions
+        condition, values = bounded("id", kept)
+        for version in _dicts(
+            cursor,
+            "SELECT id, artifact, number, version, status, size, value "
+            f"FROM data.artifact_versions WHERE {condition}",
+            values,
+        ):
+            versions[version["id"]] = version
+    for one in found:
+        version = versions.get(one["version_id"], {})
+        for name in ("size", "value"):
+            if one[name] is None:
+                one[name] = version.get(name)
+        for name in ("artifact", "number", "version", "status"):
+            one[name] = version.get(name)
+    return found
 
 
 def list_snapshots(cursor: DuckDBPyConnection, pipeline: str | None) -> list[dict[str, Any]]:
@@ -166,7 +183,7 @@ def idempotency_keys(
     ).fetchall()
 
 
-def _conditions(wanted: ListRuns) -> tuple[list[str], list[Any]]:
+def _wish(cursor: DuckDBPyConnection, wanted: ListRuns) -> Wish:
     where: list[str] = []
     values: list[Any] = []
     for column in ("pipeline", "deployment", "snapshot"):
@@ -174,11 +191,11 @@ def _conditions(wanted: ListRuns) -> tuple[list[str], list[Any]]:
         if value is not None:
             where.append(f"{column} = ?")
             values.append(value)
-    for column in ("status", "trigger"):
-        value = getattr(wanted, column)
-        if value is not None:
-            where.append(f"{column} IN (SELECT unnest(?::VARCHAR[]))")
-            values.append([part.strip() for part in value.split(",")])
+    either = {
+        column: [part.strip() for part in value.split(",")]
+        for column in ("status", "trigger")
+        if (value := getattr(wanted, column)) is not None
+    }
     if wanted.since is not None:
         where.append("created_at >= ?")
         values.append(_microseconds(wanted.since, "since"))
@@ -189,11 +206,16 @@ def _conditions(wanted: ListRuns) -> tuple[list[str], list[Any]]:
         fields = "run_id, run_name, pipeline, deployment, parameters, outputs, error"
         where.append(f"contains(lower(concat_ws(' ', {fields})), lower(?))")
         values.append(wanted.text)
-    if wanted.tag:
-        condition, given = tag_condition("run", "run_id", wanted.tag.split(","))
-        where.append(condition)
-        values += given
-    return where, values
+    before: tuple[int, str] | None = None
+    if wanted.before is not None:
+        rows = cursor.execute(
+            "SELECT created_at FROM data.runs WHERE run_id = ?", [wanted.before]
+        ).fetchall()
+        if not rows:
+            raise NotFound(f"There is no run {wanted.before!r} to continue from.")
+        before = (rows[0][0], wanted.before)
+    tags = wanted.tag.split(",") if wanted.tag else []
+    return Wish(where, values, either, tags, before)
 
 
 def _microseconds(time: int | str, name: str) -> int:

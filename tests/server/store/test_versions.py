@@ -126,7 +126,8 @@ class TestFinding:
             "kind": "numpy", "type": "builtins.dict", "role": "data", "size": 100, "digest": "d",
             "value": None, "files": [{"name": "data.npy", "blob": BLOBS[0], "size": 80}],
             "facts": {"shape": [4, 5]}, "about": {"signature": "s"}, "status": "stored",
-            "user": "ada", "tags": ["best", "prod"], "metadata": {"accuracy": 0.9}, "kept_by": [],
+            "user": "ada", "tags": ["best", "prod"], "metadata": {"accuracy": 0.9},
+            "metadata_types": {"accuracy": "float"}, "kept_by": [],
         }  # fmt: skip
         assert {name: value for name, value in found.items() if name != "created_at"} == expected
 

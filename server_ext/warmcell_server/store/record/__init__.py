@@ -16,6 +16,7 @@ from . import (
     deleting,
     finding,
     lineage,
+    listing,
     logs,
     metadata,
     modellinks,
@@ -34,6 +35,7 @@ Work: TypeAlias = "Callable[[DuckDBPyConnection, dict[str, Any]], Any]"
 
 READS: dict[str, Work] = {
     **finding.READS,
+    **listing.READS,
     **models.READS,
     **aliases.READS,
     **modellinks.READS,

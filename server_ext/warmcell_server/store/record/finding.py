@@ -1,13 +1,12 @@
-"""Finding artifact versions: by id, by name with a version, a number or a tag, and in lists."""
+"""Finding an artifact version: by id, or by name with a version, a number or a tag."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from warmcell.errors import Conflict, NotFound, QueryError
+from warmcell.errors import Conflict, NotFound
 
 from .answers import asked, dicts
 from .keepers import keepers
@@ -16,12 +15,11 @@ from .tags import tag_condition, tags_of
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["DELETED", "READS", "find_version", "list_artifacts", "list_versions"]
+__all__ = ["DELETED", "READS", "find_version", "tag_texts", "versions_of"]
 
 DELETED = "deleted"
 """The status of a version of which only its number is left, so that no other gets the same."""
 
-MAX_LIMIT = 1000
 _JSON = ("value", "files", "facts", "about")
 _COLUMNS = (
     "id, artifact, number, version, run_id, step, name, pipeline, kind, type, role, size, digest, "
@@ -35,44 +33,6 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
 
     name: str
     version: str | None = None
-    tag: str | None = None
-
-
-class Filters(msgspec.Struct, forbid_unknown_fields=True):
-    """Which versions. ``before`` is the id of the last one of the page before; ``like`` is a
-    pattern of the artifact's name, as ``churn*``; ``tag`` may be several, joined by commas, of
-    which all must be there, each a name or as ``contains:…``; ``latest`` leaves the newest one of
-    each artifact; ``since`` and ``until`` are RFC 3339."""
-
-    limit: int = 50
-    before: str | None = None
-    artifact: str | None = None
-    like: str | None = None
-    version: str | None = None
-    run_id: str | None = None
-    step: str | None = None
-    pipeline: str | None = None
-    kind: str | None = None
-    type: str | None = None
-    role: str | None = None
-    status: str | None = None
-    digest: str | None = None
-    user: str | None = None
-    tag: str | None = None
-    since: str | None = None
-    until: str | None = None
-    text: str | None = None
-    latest: bool = False
-
-
-class ArtifactFilters(msgspec.Struct, forbid_unknown_fields=True):
-    """Which artifacts: ``text`` is in their name, ``tag`` is on them or on one of their
-    versions."""
-
-    limit: int = 50
-    offset: int = 0
-    text: str | None = None
-    pipeline: str | None = None
     tag: str | None = None
 
 
@@ -91,62 +51,7 @@ def find_version(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[st
     return found
 
 
-def list_versions(cursor: DuckDBPyConnection, request: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one page of versions, newest first; see :class:`Filters`."""
-    wanted = asked(request, Filters)
-    _check_limit(wanted.limit)
-    where, values = _conditions(wanted)
-    if wanted.before is not None:
-        rows = cursor.execute(
-            "SELECT created_at FROM data.artifact_versions WHERE id = ?", [wanted.before]
-        ).fetchall()
-        if not rows:
-            raise NotFound(f"There is no artifact version {wanted.before!r} to continue from.")
-        where.append("(v.created_at, v.id) < (?, ?)")
-        values += [rows[0][0], wanted.before]
-    # First which, of two narrow columns; then all of those few.
-    rows = cursor.execute(
-        f"SELECT v.id FROM data.artifact_versions v WHERE {' AND '.join(where)} "
-        "ORDER BY v.created_at DESC, v.id DESC LIMIT ?",
-        [*values, wanted.limit],
-    ).fetchall()
-    return _versions(cursor, [identifier for (identifier,) in rows])
-
-
-def list_artifacts(cursor: DuckDBPyConnection, request: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one page of artifacts, the one with the newest version first: ``artifact``, number of
-    ``versions``, ``size`` of all in bytes, ``tags`` of its own, and of the newest ``id``,
-    ``version``, ``number``, ``kind``, ``type``, ``pipeline`` and ``created_at``."""
-    wanted = asked(request, ArtifactFilters)
-    _check_limit(wanted.limit)
-    where, values = ["status <> ?"], [DELETED]
-    if wanted.text is not None:
-        where.append("contains(lower(artifact), lower(?))")
-        values.append(wanted.text)
-    if wanted.pipeline is not None:
-        where.append("pipeline = ?")
-        values.append(wanted.pipeline)
-    if wanted.tag is not None:
-        where.append(
-            "artifact IN (SELECT subject FROM data.tagged WHERE kind = 'artifact' AND tag = ? "
-            "UNION ALL SELECT w.artifact FROM data.artifact_versions w JOIN data.tagged t "
-            "ON t.kind = 'artifact_version' AND t.subject = w.id AND t.tag = ?)"
-        )
-        values += [wanted.tag, wanted.tag]
-    newest = ("id", "version", "number", "kind", "type", "pipeline", "created_at")
-    picked = ", ".join(f"max_by({name}, number) AS {name}" for name in newest)
-    found = dicts(
-        cursor,
-        f"SELECT artifact, count(*) AS versions, sum(size)::BIGINT AS size, {picked} "
-        f"FROM data.artifact_versions WHERE {' AND '.join(where)} GROUP BY artifact "
-        "ORDER BY created_at DESC, artifact LIMIT ? OFFSET ?",
-        [*values, wanted.limit, max(0, wanted.offset)],
-    )
-    tags = tags_of(cursor, "artifact", [entry["artifact"] for entry in found])
-    return [entry | {"tags": tags.get(entry["artifact"], [])} for entry in found]
-
-
-def _versions(cursor: DuckDBPyConnection, ids: list[str]) -> list[dict[str, Any]]:
+def versions_of(cursor: DuckDBPyConnection, ids: list[str]) -> list[dict[str, Any]]:
     """All that is said of versions, in the order of their ids."""
     if not ids:
         return []
@@ -169,7 +74,7 @@ def _versions(cursor: DuckDBPyConnection, ids: list[str]) -> list[dict[str, Any]
 
 
 def _by_id(cursor: DuckDBPyConnection, wanted: Wanted) -> dict[str, Any] | None:
-    found = _versions(cursor, [wanted.name])
+    found = versions_of(cursor, [wanted.name])
     if not found:
         return None
     if found[0]["status"] == DELETED:
@@ -178,22 +83,8 @@ def _by_id(cursor: DuckDBPyConnection, wanted: Wanted) -> dict[str, Any] | None:
 
 
 def _by_name(cursor: DuckDBPyConnection, wanted: Wanted) -> dict[str, Any]:
-    where, values = ["v.artifact = ?", "v.status <> ?"], [wanted.name, DELETED]
     latest = wanted.version in (None, "latest")
-    if wanted.tag is not None:
-        _tagged(where, values, wanted.tag)
-    # A label counts before a number, and of two versions with one label the newer one.
-    order = "v.status = 'stored' DESC, v.number DESC"
-    if not latest:
-        where.append("(v.version = ? OR v.number::VARCHAR = ?)")
-        values += [str(wanted.version)] * 2
-        order = "v.version = ? DESC, v.number DESC"
-    rows = cursor.execute(
-        f"SELECT v.id FROM data.artifact_versions v WHERE {' AND '.join(where)} "
-        f"ORDER BY {order} LIMIT 1",
-        values if latest else [*values, str(wanted.version)],
-    ).fetchall()
-    found = _versions(cursor, [identifier for (identifier,) in rows])
+    found = versions_of(cursor, _latest(cursor, wanted) if latest else _labelled(cursor, wanted))
     if not found:
         raise _missing(cursor, wanted)
     if latest and found[0]["status"] != "stored":
@@ -203,6 +94,38 @@ def _by_name(cursor: DuckDBPyConnection, wanted: Wanted) -> dict[str, Any]:
             hint="Ask again once it is stored, or run its step again.",
         )
     return found[0]
+
+
+def _latest(cursor: DuckDBPyConnection, wanted: Wanted) -> list[str]:
+    """The newest version that is stored, else the newest of all."""
+    return _first(cursor, wanted, "status = ?", ["stored"]) or _first(cursor, wanted, "true", [])
+
+
+def _labelled(cursor: DuckDBPyConnection, wanted: Wanted) -> list[str]:
+    """The version with a label, else with a number; of two with one label the newer one."""
+    label = str(wanted.version)
+    found = _first(cursor, wanted, "version = ?", [label])
+    if not found and label.isdecimal() and len(label) < 10 and str(int(label)) == label:
+        found = _first(cursor, wanted, "number = ?", [int(label)])
+    return found
+
+
+def _first(
+    cursor: DuckDBPyConnection, wanted: Wanted, condition: str, values: list[Any]
+) -> list[str]:
+    """The id of the newest version of an artifact for which the condition holds."""
+    where = ["artifact = ?", "status <> ?", condition]
+    values = [wanted.name, DELETED, *values]
+    if texts := tag_texts(wanted.tag):
+        tagged, more = tag_condition("artifact_version", "id", texts)
+        where.append(tagged)
+        values += more
+    rows = cursor.execute(
+        f"SELECT id FROM data.artifact_versions WHERE {' AND '.join(where)} "
+        "ORDER BY number DESC LIMIT 1",
+        values,
+    ).fetchall()
+    return [identifier for (identifier,) in rows]
 
 
 def _missing(cursor: DuckDBPyConnection, wanted: Wanted) -> NotFound:
@@ -235,80 +158,20 @@ def _missing(cursor: DuckDBPyConnection, wanted: Wanted) -> NotFound:
     )
 
 
-def _conditions(wanted: Filters) -> tuple[list[str], list[Any]]:
-    where, values = [], []
-    for column in (
-        "artifact",
-        "version",
-        "run_id",
-        "step",
-        "pipeline",
-        "kind",
-        "role",
-        "digest",
-        "user",
-    ):
-        value = getattr(wanted, column)
-        if value is not None:
-            where.append(f'v."{column}" = ?')
-            values.append(value)
-    if wanted.like is not None:
-        where.append("v.artifact GLOB ?")
-        values.append(wanted.like)
-    if wanted.type is not None:  # with its module or without
-        where.append("(v.type = ? OR ends_with(v.type, ?))")
-        values += [wanted.type, f".{wanted.type}"]
-    where.append("v.status <> ?" if wanted.status is None else "v.status = ?")
-    values.append(wanted.status or DELETED)
-    if wanted.tag is not None:
-        _tagged(where, values, wanted.tag)
-    for name, sign in (("since", ">="), ("until", "<")):
-        time = getattr(wanted, name)
-        if time is not None:
-            where.append(f"v.created_at {sign} ?")
-            values.append(_microseconds(time, name))
-    if wanted.text is not None:
-        where.append(
-            "contains(lower(concat_ws(' ', v.artifact, v.version, v.type, v.step, v.pipeline, "
-            "v.value, v.facts)), lower(?))"
-        )
-        values.append(wanted.text)
-    if wanted.latest:
-        where.append(
-            "(v.artifact, v.number) IN (SELECT artifact, max(number) FROM data.artifact_versions "
-            "WHERE status <> 'deleted' GROUP BY artifact)"
-        )
-    return where, values
+def tag_texts(tag: str | None) -> list[str]:
+    """The texts of a filter by tags, which has commas between them."""
+    return [text for part in (tag or "").split(",") if (text := part.strip())]
 
 
 def _metadata(cursor: DuckDBPyConnection, version: str) -> list[tuple[str, Any, str]]:
     found = dicts(
         cursor,
-        "SELECT key, value, type FROM data.metadata WHERE kind = 'artifact_version' AND subject = ? "
-        "ORDER BY key",
+        "SELECT key, value, type FROM data.metadata "
+        "WHERE kind = 'artifact_version' AND subject = ? ORDER BY key",
         [version],
         ("value",),
     )
     return [(entry["key"], entry["value"], entry["type"]) for entry in found]
 
 
-def _check_limit(limit: int) -> None:
-    if not 0 < limit <= MAX_LIMIT:
-        raise QueryError(f"limit is {limit}, and must be 1 to {MAX_LIMIT}.")
-
-
-def _microseconds(time: str, name: str) -> int:
-    try:
-        moment = datetime.fromisoformat(time)
-    except ValueError as error:
-        raise QueryError(
-            f"{name} is {time!r}, which is no time.", hint="For example: 2026-11-21T09:30:00Z"
-        ) from error
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)
-
-
-READS = {
-    "find_version": find_version,
-    "list_artifacts": list_artifacts,
-    "list_versions": list_versions,
-}
+READS = {"find_version": find_version}

@@ -14,7 +14,7 @@ from .subjects import KINDS, resolve, scopes
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["CHANGES", "READS", "attach", "put_tags", "tag_condition", "tags_of"]
+__all__ = ["CHANGES", "READS", "attach", "put_tags", "tag_condition", "tag_test", "tags_of"]
 
 _SHARED = frozenset({"pipeline", "artifact", "model"})  # kinds in which nothing is exclusive
 _OPERATORS = ("equals", "contains", "startswith", "endswith", "notequals")
@@ -333,20 +333,27 @@ def tag_condition(kind: str, key: str, wanted: Sequence[str]) -> tuple[str, list
     conditions: list[str] = []
     values: list[Any] = []
     for text in wanted:
-        operator, colon, rest = text.partition(":")
-        if not (colon and operator in _OPERATORS):
-            operator, rest = "equals", text
-        test = {
-            "contains": "contains(tag, ?)",
-            "startswith": "starts_with(tag, ?)",
-            "endswith": "ends_with(tag, ?)",
-        }.get(operator, "tag = ?")
-        no = "NOT " if operator == "notequals" else ""
+        test, rest, lacks = tag_test(text)
+        no = "NOT " if lacks else ""
         conditions.append(
             f"{key} {no}IN (SELECT subject FROM data.tagged WHERE kind = ? AND {test})"
         )
         values += [kind, rest]
     return " AND ".join(conditions) or "true", values
+
+
+def tag_test(text: str) -> tuple[str, str, bool]:
+    """What one text of :func:`tag_condition` means: SQL about the column ``tag``, its value, and
+    whether it is that no such tag is there."""
+    operator, colon, rest = text.partition(":")
+    if not (colon and operator in _OPERATORS):
+        operator, rest = "equals", text
+    test = {
+        "contains": "contains(tag, ?)",
+        "startswith": "starts_with(tag, ?)",
+        "endswith": "ends_with(tag, ?)",
+    }.get(operator, "tag = ?")
+    return test, rest, operator == "notequals"
 
 
 READS = {"list_tags": _list, "get_tag": _get, "tagged": _tagged, "tags_of": _of}
