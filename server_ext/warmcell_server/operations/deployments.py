@@ -103,6 +103,7 @@ async def _undeploy(host: Host, call: Call) -> Result:
 @ROUTES.add("POST", "api/v1/deployments/*/rollback")
 async def _rollback(host: Host, call: Call) -> Result:
     """Serve an earlier snapshot: the one before, or that of the body."""
+
     class Body(msgspec.Struct, forbid_unknown_fields=True):
         to: int | None = None
 

@@ -124,6 +124,7 @@ async def cancel_run(host: Host, run_id: str) -> dict[str, Any]:
 @ROUTES.add("POST", "api/v1/sql")
 async def _sql(host: Host, call: Call) -> Result:
     """Answer one SELECT over the documented views."""
+
     class Body(msgspec.Struct, forbid_unknown_fields=True):
         query: str
         limit: int = 10_000
