@@ -15,6 +15,10 @@ from warmcell.remote.streaming import ACCEPT, AsyncEvents, Events
 from warmcell.remote.transport import Transport
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    import pandas
+
     from warmcell.changes import Drift, SnapshotDiff, Snapshots
 
 __all__ = ["Deployment"]
@@ -227,6 +231,39 @@ class Deployment(Released):
             "history"
         ]
         return found
+
+    def calls(
+        self,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        limit: int | None = 10_000,
+        status: str | Sequence[str] | None = None,
+        where: str | None = None,
+        *,
+        unpack: bool = True,
+    ) -> pandas.DataFrame:
+        """Return its calls as a pandas DataFrame, newest first, with the run id as index.
+
+        Beside ``created_at``, ``status``, ``duration`` (seconds), ``snapshot``, ``user`` and the
+        error there is a column for each parameter and output, typed as the schema says; objects
+        are unpacked: ``customer.age``. A name that would come twice is ``input.x`` and
+        ``output.x``. What was redacted stays so. Calls that repeat another one, a shadow's or a
+        rerun's, are left out.
+
+        Args:
+            since, until: only calls from this time on, and before that one.
+            limit: so many at most; None for all.
+            status: only these, as "succeeded" or ["failed", "timed_out"].
+            where: SQL over a line of the view ``runs``: ``"parameters ->> '$.country' = 'DE'"``.
+            unpack: False for one column per parameter and output, objects as they are.
+        """
+        from warmcell.client import Client
+        from warmcell.history.calls import calls
+
+        return calls(
+            Client.of(self._transport), self.name, since=since, until=until, limit=limit,
+            status=status, where=where, unpack=unpack,
+        )  # fmt: skip
 
     def create_key(
         self,

@@ -25,6 +25,30 @@ COMMENT ON COLUMN main.runs.host_id IS 'Server that recorded it';
 COMMENT ON COLUMN main.runs.traceparent IS 'W3C Trace Context of the call';
 COMMENT ON COLUMN main.runs.origin IS 'Id of the run that this one repeats';
 
+COMMENT ON VIEW main.calls IS
+    'Calls of deployments; calls(''name'') has a column per parameter and output';
+COMMENT ON COLUMN main.calls.run_id IS 'Id of its run';
+COMMENT ON COLUMN main.calls.run_name IS 'Name of its run, where it was given one';
+COMMENT ON COLUMN main.calls.deployment IS 'What was called';
+COMMENT ON COLUMN main.calls.pipeline IS 'Name of its pipeline';
+COMMENT ON COLUMN main.calls.snapshot IS 'Number of the snapshot that answered';
+COMMENT ON COLUMN main.calls.trigger IS 'How it came: call, async, schedule, rerun …';
+COMMENT ON COLUMN main.calls.status IS
+    'succeeded, failed, cancelled, timed_out, lost, queued or running';
+COMMENT ON COLUMN main.calls.created_at IS 'When it came in (UTC)';
+COMMENT ON COLUMN main.calls.started_at IS 'When it began to execute (UTC)';
+COMMENT ON COLUMN main.calls.finished_at IS 'When it ended (UTC)';
+COMMENT ON COLUMN main.calls.duration IS 'Seconds that it was executed';
+COMMENT ON COLUMN main.calls.waited IS 'Seconds that it waited to be executed';
+COMMENT ON COLUMN main.calls.parameters IS
+    'What it was called with: parameters.name, or parameters ->> ''$.name'' as text';
+COMMENT ON COLUMN main.calls.outputs IS 'What it answered, by name';
+COMMENT ON COLUMN main.calls.error IS 'Why it did not succeed';
+COMMENT ON COLUMN main.calls.error_type IS 'Class of the error';
+COMMENT ON COLUMN main.calls.error_step IS 'The step that raised it';
+COMMENT ON COLUMN main.calls."user" IS 'Who called';
+COMMENT ON COLUMN main.calls.origin IS 'The run that it repeats, of a shadow or a rerun';
+
 COMMENT ON VIEW main.steps IS 'One row for each step of each run.';
 COMMENT ON COLUMN main.steps.run_id IS 'Id of the run';
 COMMENT ON COLUMN main.steps.step_index IS 'Position among the steps of the run, from 0';

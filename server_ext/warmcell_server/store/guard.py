@@ -21,6 +21,7 @@ __all__ = ["VIEWS", "check"]
 
 VIEWS = (
     "runs",
+    "calls",
     "steps",
     "artifacts",
     "logs",

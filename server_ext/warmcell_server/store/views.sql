@@ -13,6 +13,21 @@ SELECT run_id, run_name, pipeline, deployment, snapshot, trigger, status,
        notebook, "user", host_id, traceparent, origin
 FROM data.runs;
 
+-- Calls of deployments, those that repeat another one too; `origin` tells those apart.
+CREATE OR REPLACE VIEW main.calls AS
+SELECT run_id, run_name, deployment, pipeline, snapshot, trigger, status,
+       make_timestamp(created_at) AS created_at,
+       make_timestamp(started_at) AS started_at,
+       make_timestamp(finished_at) AS finished_at,
+       (finished_at - coalesce(started_at, created_at)) / 1e6 AS duration,
+       (started_at - created_at) / 1e6 AS waited,
+       parameters, outputs,
+       error ->> '$.message' AS error,
+       error ->> '$.type' AS error_type,
+       error ->> '$.step' AS error_step,
+       "user", origin
+FROM data.runs WHERE deployment IS NOT NULL;
+
 CREATE OR REPLACE VIEW main.steps AS
 SELECT run_id, step_index, step, status,
        make_timestamp(started_at) AS started_at,

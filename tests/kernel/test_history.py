@@ -1,0 +1,174 @@
+"""The history as data: calls as a typed frame, golden sets, artifacts as tables in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas
+import pytest
+
+from tests.kernel.shells import Notebook, notebook
+from warmcell import link
+from warmcell.client import Client
+from warmcell.errors import UsageError
+
+SETUP = """
+%load_ext warmcell
+from datetime import datetime
+from typing import Annotated, Optional
+from pydantic import BaseModel
+from warmcell import pipeline, step
+
+class Address(BaseModel):
+    city: str
+    zip: int | None = None
+
+class Customer(BaseModel):
+    age: int
+    income: float
+    member: bool = False
+    since: datetime | None = None
+    address: Address | None = None
+    tags: list[str] = []
+"""
+CELLS = """
+@step
+def score(customer: Customer, status: str) -> tuple[
+    Annotated[float, "probability"], Annotated[dict, "detail"], Annotated[str, "status"]
+]:
+    if customer.age < 0:
+        raise ValueError("younger than nothing")
+    return customer.age / 100, {"model": "a", "votes": customer.age}, status.upper()
+
+@pipeline
+def churn(customer: Customer, status: str = "new", big: int = 2**70):
+    return score(customer, status)
+"""
+CALLS = """
+served = churn.deploy("live")
+served.invoke(customer={"age": 30, "income": 1.5, "since": "2020-01-02T03:04:05Z",
+                        "address": {"city": "Basel", "zip": 4051}, "tags": ["a"]})
+served.invoke(customer={"age": 40, "income": 2, "member": True}, status="old")
+try:
+    served.invoke(customer={"age": -1, "income": 0})
+except Exception as error:
+    failed = error
+"""
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+    """A notebook that serves from an embedded host, with calls in its history."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("WARMCELL_CONNECTION", "JPY_PARENT_PID"):
+            patch.delenv(name, raising=False)
+        for name in ("WARMCELL_URL", "WARMCELL_TOKEN", "WARMCELL_KEY"):
+            patch.delenv(name, raising=False)
+        patch.setenv("WARMCELL_HOME", str(folder))
+        patch.setenv("JUPYTER_RUNTIME_DIR", str(folder / "runtime"))
+        with notebook() as made:
+            made(SETUP)
+            made(CELLS)
+            made(CALLS)
+            yield made
+            made("%unload_ext warmcell")
+            link.kernel().close()
+
+
+# -- calls -----------------------------------------------------------------------------------------
+
+
+def test_calls_are_a_typed_frame(cell: Notebook) -> None:
+    """A line per call, newest first; a column per input and output, objects unpacked, the types
+    those of the schema; a name that both have says which it is."""
+    frame: pandas.DataFrame = cell("served.calls()")
+    assert list(frame["status"]) == ["failed", "succeeded", "succeeded"]
+    assert frame.index.name == "run_id"
+    assert list(frame.columns) == [
+        "created_at", "status", "duration", "snapshot", "user", "error_type", "error",
+        "customer.age", "customer.income", "customer.member", "customer.since",
+        "customer.address.city", "customer.address.zip", "customer.tags", "input.status", "big",
+        "probability", "detail.model", "detail.votes", "output.status",
+    ]  # fmt: skip
+    kinds = {name: str(dtype) for name, dtype in frame.dtypes.items()}
+    assert kinds["customer.age"] == kinds["customer.address.zip"] == "Int64"
+    assert kinds["customer.income"] == kinds["probability"] == kinds["duration"] == "float64"
+    assert kinds["customer.member"] == "boolean"
+    assert kinds["customer.since"].endswith("UTC]")
+    assert kinds["created_at"].endswith("UTC]")
+    assert kinds["input.status"] == kinds["customer.address.city"] == "string"
+    assert kinds["big"] == "object", "more than 64 bits"
+    assert list(frame["big"]) == [2**70] * 3
+    last = frame.iloc[-1]
+    assert (last["customer.age"], last["customer.address.city"]) == (30, "Basel")
+    assert last["customer.since"] == datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert (last["probability"], last["detail.votes"], last["output.status"]) == (0.3, 30, "NEW")
+    first = frame.iloc[0]
+    assert pandas.isna(first["probability"])
+    assert (first["error_type"], first["error"]) == ("ValueError", "younger than nothing")
+
+
+def test_calls_are_chosen_by_time_number_status_and_condition(cell: Notebook) -> None:
+    """What does not fit is refused before anything is asked."""
+    served = cell("served")
+    everything = served.calls()
+    times = list(everything["created_at"])
+    assert len(served.calls(status="succeeded")) == 2
+    assert len(served.calls(status=["failed", "succeeded"])) == 3
+    assert list(served.calls(limit=1).index) == [everything.index[0]]
+    assert list(served.calls(since=times[1]).index) == list(everything.index[:2])
+    assert list(served.calls(until=times[1].isoformat()).index) == [everything.index[2]]
+    old = served.calls(where="outputs ->> '$.status' = 'OLD'")
+    assert list(old["customer.age"]) == [40]
+    whole = served.calls(limit=None, unpack=False)
+    assert whole.iloc[-1]["customer"]["address"] == {"city": "Basel", "zip": 4051}
+    none = served.calls(since="2999-01-01")
+    assert len(none) == 0
+    assert str(none["customer.age"].dtype) == "Int64", "the columns are there without a call"
+    for wrong in ({"status": "gone"}, {"since": "yesterday"}, {"limit": 0}):
+        with pytest.raises(UsageError):
+            served.calls(**wrong)
+
+
+def test_calls_come_page_by_page(cell: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are, each answer holds a few."""
+    from warmcell.history import calls
+
+    whole = list(cell("served.calls()").index)
+    monkeypatch.setattr(calls, "_PAGE", 2)
+    assert list(cell("served.calls(limit=None)").index) == whole
+    assert list(cell("served.calls(limit=2)").index) == whole[:2]
+
+
+def test_calls_of_an_older_form_keep_their_values(cell: Notebook) -> None:
+    """A parameter of another type in an older snapshot makes its column what it is; columns that
+    only old calls have stay."""
+    cell(
+        "@step\ndef twice(n): return n\n"
+        "@pipeline\ndef changing(n: int, gone: str = 'x'):\n    return twice(n)\n"
+        "other = changing.deploy('changing')\nother.invoke(n=1)"
+    )
+    cell(
+        "@pipeline\ndef changing(n: str):\n    return twice(n)\n"
+        "other = changing.deploy('changing')\nother.invoke(n='two')"
+    )
+    frame = cell("other.calls()")
+    assert list(frame["input.n" if "input.n" in frame else "n"]) == ["two", 1]
+    assert list(frame["gone"].fillna("-")) == ["-", "x"]
+
+
+def test_the_view_of_calls_has_what_was_called(cell: Notebook) -> None:
+    """And nothing of runs from cells; JSON is reached by name."""
+    cell("churn(customer=Customer(age=50, income=1))")
+    table: Any = Client().sql(
+        "SELECT deployment, status, outputs.probability::DOUBLE AS p, waited >= 0 AS waited "
+        "FROM calls WHERE pipeline = 'churn' ORDER BY created_at"
+    )
+    assert table.rows == [
+        ["live", "succeeded", 0.3, True],
+        ["live", "succeeded", 0.4, True],
+        ["live", "failed", None, True],
+    ]
