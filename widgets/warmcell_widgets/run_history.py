@@ -15,7 +15,8 @@ from warmcell_widgets.bridge import HostView
 from warmcell_widgets.markup import text, wrap
 from warmcell_widgets.runs import runs_html, runs_text
 
-FILTERS = ("pipeline", "deployment", "snapshot", "status", "trigger", "since", "until")
+FILTERS = ("pipeline", "deployment", "snapshot", "status", "trigger", "since", "until", "tag")
+VIEWS = ("runs", "artifacts", "models", "tags", "logs", "store")
 STATIC_ROWS = 20
 
 
@@ -23,16 +24,22 @@ class History(HostView):
     """Runs, newest first; new ones appear without running a cell again, a click opens one.
 
     ``limit`` is the length of a page; the filters are those of ``Client().list_runs``: pipeline,
-    deployment, snapshot, status, trigger, since, until. Raises :class:`UsageError` for another
-    filter and whatever the host raises where there is none.
+    deployment, snapshot, status, trigger, since, until, tag. ``view`` is the tab that it opens with:
+    runs, artifacts, models, tags, logs or store. Raises :class:`UsageError` for another filter or
+    view and whatever the host raises where there is none.
     """
 
     _esm: ClassVar[str] = script("history.js")
 
     _filters = traitlets.Dict().tag(sync=True)
+    _view = traitlets.Unicode("runs").tag(sync=True)
     _limit = traitlets.Int(50).tag(sync=True)
 
-    def __init__(self, *, limit: int = 50, **filters: Any) -> None:
+    def __init__(self, *, limit: int = 50, view: str = "runs", **filters: Any) -> None:
+        if view not in VIEWS:
+            raise UsageError(
+                f"The history has no view '{view}'.", hint=f"It has {', '.join(VIEWS)}."
+            )
         for name in filters:
             if name not in FILTERS:
                 raise UsageError(
@@ -40,7 +47,7 @@ class History(HostView):
                 )
         chosen = {name: str(value) for name, value in filters.items() if value is not None}
         self._page(chosen, 1)  # connects, and refuses what the host refuses
-        super().__init__(_filters=chosen, _limit=max(1, min(int(limit), 200)))
+        super().__init__(_filters=chosen, _limit=max(1, min(int(limit), 200)), _view=view)
 
     @staticmethod
     def _page(filters: dict[str, str], limit: int) -> dict[str, Any]:
@@ -66,6 +73,6 @@ class History(HostView):
             return f"The run history: {error}"
 
 
-def history(*, limit: int = 50, **filters: Any) -> History:
+def history(*, limit: int = 50, view: str = "runs", **filters: Any) -> History:
     """Show the run history; see :class:`History`."""
-    return History(limit=limit, **filters)
+    return History(limit=limit, view=view, **filters)

@@ -15,9 +15,10 @@ export class Problem extends Error {
 }
 
 /**
- * Find out how to reach the host of `model` and return `{request, watch, isHttp, base}`.
+ * Find out how to reach the host of `model` and return `{request, bytes, watch, isHttp, base}`.
  *
- * `request(method, path, body)` resolves to the decoded JSON of the answer or throws a Problem.
+ * `request(method, path, body)` resolves to the decoded JSON of the answer or throws a Problem;
+ * `bytes(path)` to a Blob of a file, over HTTP only.
  * `watch(callback)` calls back after changes of the store until `signal` aborts.
  */
 export async function connect(model, signal) {
@@ -30,7 +31,13 @@ export async function connect(model, signal) {
     signal.addEventListener("abort", () => watcher.remove(callback), { once: true });
     if (signal.aborted) watcher.remove(callback);
   };
-  return { request, watch, isHttp, base };
+  const bytes = async (path) => {
+    if (!isHttp) throw new Problem(0, { detail: "Files are shown where the page comes from the Jupyter server; load() has them here too." });
+    const answer = await fetch(base + path, { credentials: "same-origin", signal });
+    if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => null));
+    return answer.blob();
+  };
+  return { request, bytes, watch, isHttp, base };
 }
 
 async function answersHttp(base, hostId, signal) {

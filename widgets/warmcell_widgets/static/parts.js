@@ -1,16 +1,21 @@
-// The inside of a run: error, outputs, step bars, inputs, logs. The twin of runs.py.
+// The inside of a run: error, outputs, step bars, inputs, artifacts, logs. The twin of runs.py.
 
-import { clip, duration, elapsed, long, make, pairs, plain, seconds, short, statusMark } from "./dom.js";
+import { link } from "./controls.js";
+import { clip, duration, elapsed, long, make, pairs, plain, seconds, short, shortId, size, statusMark } from "./dom.js";
 
 const MAX_LOG_LINES = 400;
 
-/** Everything that is known of a run, as returned by `api/v1/runs/{id}`. */
-export function runBody(run) {
+/** Everything that is known of a run, as returned by `api/v1/runs/{id}`. With `open(kind, id)` what
+    it names can be gone to. */
+export function runBody(run, open = null) {
   const body = make("div", "wc-run");
   if (run.error) body.append(make("div", "wc-part", errorNode(run.error)));
   if (run.outputs && Object.keys(run.outputs).length) body.append(part("outputs", valuesNode(run.outputs)));
-  if (run.steps?.length) body.append(part("steps", stepsNode(run)));
+  if (run.steps?.length) body.append(part("steps", stepsNode(run, open)));
   if (run.parameters && Object.keys(run.parameters).length) body.append(part("inputs", valuesNode(run.parameters)));
+  if (run.metadata?.length) body.append(part("metadata", valuesNode(loggedOf(run.metadata))));
+  const kept = (run.artifacts ?? []).filter((item) => item.version_id);
+  if (kept.length) body.append(part("artifacts", keptNode(kept, open)));
   if (run.logs?.length) body.append(part("log", logsNode(run.logs)));
   const again = replayNode(run);
   if (again) body.append(again);
@@ -37,6 +42,43 @@ function replayNode(run) {
 
 function part(label, node) {
   return make("div", "wc-part", make("p", "wc-label", label), node);
+}
+
+/** What was logged about a run and its steps, by `key` and `step.key`. */
+export function loggedOf(metadata) {
+  return Object.fromEntries(metadata.map(({ step, key, value }) => [step ? `${step}.${key}` : key, value]));
+}
+
+/** The outputs that were kept as artifact versions. */
+function keptNode(items, open) {
+  const rows = items.map((item) => {
+    const words = `${item.artifact}, version ${item.version}`;
+    const name = open ? link(words, item.version_id, () => open("artifact_version", item.version_id)) : words;
+    const status = make("td", item.status === "stored" ? "wc-dim" : "wc-status wc-lost", item.status === "stored" ? "" : item.status);
+    return make("tr", "", make("td", "", name), make("td", "wc-dim", `${item.step}.${item.name}`),
+      make("td", "wc-dim", String(item.type ?? "").split(".").at(-1)),
+      make("td", "wc-num", typeof item.size === "number" ? size(item.size) : ""), status);
+  });
+  return make("div", "wc-scroll", make("table", "wc-table wc-kept", make("tbody", "", ...rows)));
+}
+
+/** That the results of a step were taken again, and from which run. */
+function reuseNode(step, open) {
+  const mark = make("span", "wc-badge", "reused");
+  mark.title = `The results of run ${step.cached}`;
+  const from = open ? link(shortId(step.cached), step.cached, () => open("run", step.cached)) : shortId(step.cached);
+  return make("span", "", mark, make("span", "wc-dim", " from ", from));
+}
+
+/** Why the results of steps were not taken again: one line for each reason. */
+function freshNode(steps) {
+  const reasons = new Map();
+  for (const { step, uncached } of steps) {
+    if (uncached) reasons.set(uncached, [...(reasons.get(uncached) ?? []), step]);
+  }
+  if (!reasons.size) return null;
+  const lines = [...reasons].map(([reason, names]) => make("div", "", `${names.join(", ")} not reused: ${reason}`));
+  return make("div", "wc-sub wc-dim wc-fresh-steps", ...lines);
 }
 
 /** How a run came about, as `call of churn, snapshot 3`. */
@@ -76,7 +118,7 @@ export function valuesNode(values) {
   return list;
 }
 
-function stepsNode(run) {
+function stepsNode(run, open) {
   const artifacts = new Map();
   for (const item of run.artifacts ?? []) {
     if (!artifacts.has(item.step)) artifacts.set(item.step, []);
@@ -91,6 +133,7 @@ function stepsNode(run) {
     const took = elapsed(step);
     const name = make("td", "", statusMark(step.status), ` ${step.step}`);
     if (step.attempts > 1) name.append(make("span", "wc-dim", ` ${step.attempts} attempts`));
+    if (step.cached) name.append(" ", reuseNode(step, open));
     const track = make("div", "wc-track");
     if (times[index] !== null && span > 0) {
       const bar = make("div", `wc-bar wc-${step.status}`);
@@ -113,7 +156,8 @@ function stepsNode(run) {
       body.append(make("tr", "", cell));
     }
   }
-  return make("div", "wc-scroll", make("table", "wc-table wc-steps", body));
+  const table = make("div", "wc-scroll", make("table", "wc-table wc-steps", body));
+  return make("div", "", table, freshNode(run.steps));
 }
 
 function logsNode(logs) {

@@ -1,0 +1,51 @@
+// What is in an artifact, as far as that is small and harmless: pictures, texts, JSON.
+
+import { clip, long, make, size } from "./dom.js";
+
+const MOST_PICTURE = 8_000_000;
+const MOST_SHOWN = 64_000;
+const MOST_CHARACTERS = 4000;
+const PICTURE = /\.(png|jpe?g|gif|webp)$/i;
+const TEXTUAL = /\.(txt|json|csv|md|log|ya?ml|html?|svg|py|sql)$/i;
+const PICTURE_TYPES = { png: "image/png", jpg: "image/jpeg", jpeg: "image/jpeg", gif: "image/gif", webp: "image/webp" };
+
+/** A node for the content of a version, or null. Whatever it is, it is shown as picture or text. */
+export async function previewNode(host, version) {
+  if (version.value !== null && version.value !== undefined) return make("pre", "wc-text", long(version.value));
+  if (version.status !== "stored" || !version.files?.length) return null;
+  const node = make("div", "");
+  const pictures = version.files.filter(({ name, size: bytes }) => PICTURE.test(name) && bytes <= MOST_PICTURE);
+  const texts = version.files.filter(({ name, size: bytes }) => TEXTUAL.test(name) && bytes <= MOST_SHOWN);
+  try {
+    for (const file of pictures.slice(0, 4)) node.append(await picture(host, version, file));
+    for (const file of texts.slice(0, pictures.length ? 0 : 1)) {
+      const blob = await host.bytes(pathOf(version, file));
+      node.append(make("pre", "wc-text", clip(await blob.text(), MOST_CHARACTERS)));
+    }
+  } catch (error) {
+    node.append(make("p", "wc-dim", error.message));
+  }
+  if (version.files.length > 1) {
+    const files = version.files.slice(0, 20).map(({ name, size: bytes }) => make("li", "", `${name}, ${size(bytes)}`));
+    if (version.files.length > 20) files.push(make("li", "wc-dim", `and ${version.files.length - 20} more`));
+    node.append(make("ul", "wc-list", ...files));
+  }
+  return node.childNodes.length ? node : null;
+}
+
+async function picture(host, version, file) {
+  const suffix = PICTURE.exec(file.name)[1].toLowerCase();
+  const blob = await host.bytes(pathOf(version, file));
+  const image = make("img", "wc-picture");
+  image.alt = `${version.artifact}, version ${version.version}`;
+  // The type is ours: whatever the bytes are, a browser takes them for a picture or for nothing.
+  const url = URL.createObjectURL(new Blob([blob], { type: PICTURE_TYPES[suffix] }));
+  image.addEventListener("load", () => URL.revokeObjectURL(url), { once: true });
+  image.src = url;
+  return image;
+}
+
+function pathOf(version, file) {
+  const name = file.name.split("/").map(encodeURIComponent).join("/");
+  return `api/v1/artifact-versions/${encodeURIComponent(version.id)}/files/${name}`;
+}
