@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 from tests.support.browsers import ARGUMENTS, chromium, required
 from tests.support.jupyter import JupyterServer
 from tests.support.kernels import Kernel
+
+# Tests run one step again and again and look at what it does; those of caching ask for it.
+os.environ.setdefault("WARMCELL_ENABLE_CACHE", "0")
 
 ROOT = Path(__file__).parent.parent
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from warmcell.artifacts.external_artifact import ExternalArtifact
     from warmcell.artifacts.saving import load_artifact, save_artifact
     from warmcell.backtests.gate import Gate
+    from warmcell.caching.policy import CachePolicy
+    from warmcell.caching.resuming import resume
     from warmcell.client import Client
     from warmcell.config.deployment_settings import DeploymentSettings
     from warmcell.context import (
@@ -37,6 +39,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArtifactConfig",
+    "CachePolicy",
     "Client",
     "DeploymentSettings",
     "ExternalArtifact",
@@ -59,6 +62,7 @@ __all__ = [
     "pipeline",
     "remove_tags",
     "report_progress",
+    "resume",
     "save_artifact",
     "step",
     "unmapped",
@@ -66,6 +70,7 @@ __all__ = [
 
 _HOMES = {
     "ArtifactConfig": "artifacts.artifact_config",
+    "CachePolicy": "caching.policy",
     "Client": "client",
     "DeploymentSettings": "config.deployment_settings",
     "ExternalArtifact": "artifacts.external_artifact",
@@ -88,6 +93,7 @@ _HOMES = {
     "pipeline": "pipelines",
     "remove_tags": "tagging",
     "report_progress": "context",
+    "resume": "caching.resuming",
     "save_artifact": "artifacts.saving",
     "step": "steps",
     "unmapped": "steps",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from warmcell import output
+from warmcell.caching.wiring import reuse_for
 from warmcell.context import current
 from warmcell.errors import RunCancelled, RunError, RunTimedOut, WarmcellError
 from warmcell.ids import new_id, now
@@ -24,6 +25,7 @@ from warmcell.runs import Run
 
 if TYPE_CHECKING:
     from warmcell.artifacts.keeping import Keeper
+    from warmcell.caching.reuse import Wish
     from warmcell.pipelines import Pipeline
     from warmcell.recording import Recorder
 
@@ -62,15 +64,18 @@ def run(
     run_name: str | None = None,
     trigger: str = "cell",
     recorder: Recorder | None = None,
+    wish: Wish | None = None,
+    origin: str | None = None,
 ) -> Run:
-    """Run ``pipeline`` and return how it ended; see :meth:`warmcell.pipelines.Pipeline.run`."""
+    """Run ``pipeline`` and return how it ended; see :meth:`warmcell.pipelines.Pipeline.run`.
+    ``wish`` says what of earlier runs is taken, ``origin`` which run this one goes on with."""
     plan = pipeline.plan()
     if recorder is None:
         recorder = find_recorder()
     output.install()
     token = CancelToken()
     record = RunRecord(
-        new_id(), pipeline.name, "running", now(), trigger, run_name,
+        new_id(), pipeline.name, "running", now(), trigger, run_name, origin=origin,
     )  # fmt: skip
     record.started_at = record.created_at
     live = _live(pipeline.name, plan.graph)
@@ -85,6 +90,7 @@ def run(
     record.parameters = _recorded(arguments, execution)
     if (blobs := recorder.blobs) is not None:
         execution.keeper = _keeper(execution, blobs, recorder)
+        execution.reuse = reuse_for(execution, plan, recorder, wish)
     try:
         outcome, ended = _tracked(execution, record, recorder, live)
     except BaseException:

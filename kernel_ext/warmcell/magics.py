@@ -50,6 +50,9 @@ def _common(magic: Callable[..., Any]) -> Callable[..., Any]:
         argument("--on-failure", metavar="FUNCTION", help="called with the exception"),
         argument("--tags", nargs="+", metavar="TAG", help="words to find it by"),
         argument("--settings", metavar="DICT", help="name of a dict of settings"),
+        argument("--cache", action="store_true", help="take results of earlier runs"),
+        argument("--no-cache", action="store_true", help="run it, whatever was run before"),
+        argument("--cache-policy", metavar="POLICY", help="what counts as the same"),
     ]
     return functools.reduce(lambda made, option: option(made), reversed(options), magic)
 
@@ -300,6 +303,12 @@ class WarmcellMagics(Magics):
             options["settings"] = self._value(given.settings, "--settings")
         if given.tags:
             options["tags"] = tuple(given.tags)
+        if given.cache and given.no_cache:
+            raise UsageError("--cache and --no-cache say opposite things.")
+        if given.cache or given.no_cache:
+            options["enable_cache"] = given.cache
+        if given.cache_policy:
+            options["cache_policy"] = self._value(given.cache_policy, "--cache-policy")
         retry = {
             "max_retries": given.retries,
             "delay": given.retry_delay,

@@ -73,6 +73,7 @@ class StepOptions(Hooks):
     settings: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] | None = None
     enable_cache: bool | None = None
+    cache_policy: Any = None  # a CachePolicy, a dict of its fields, or "default"
     substitutions: Mapping[str, str] | None = None  # for places in names of artifacts
 
     def __post_init__(self) -> None:
@@ -80,6 +81,7 @@ class StepOptions(Hooks):
         _check_substitutions(self.substitutions)
         _set_retry(self)
         object.__setattr__(self, "tags", _tags(self.tags))
+        _check_caching(self)
         if self.timeout is not None and not self.timeout > 0:
             raise DefinitionError(
                 f"`timeout` is a number of seconds above 0, not {self.timeout!r}."
@@ -111,6 +113,7 @@ class PipelineOptions(Hooks):
     settings: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] | None = None
     enable_cache: bool | None = None
+    cache_policy: Any = None  # a CachePolicy, a dict of its fields, or "default"
     dynamic: bool | None = None
     substitutions: Mapping[str, str] | None = None  # for places in names of artifacts
 
@@ -118,6 +121,7 @@ class PipelineOptions(Hooks):
         super().__post_init__()
         _set_retry(self)
         object.__setattr__(self, "tags", _tags(self.tags))
+        _check_caching(self)
         _check_substitutions(self.substitutions)
         mode = str(getattr(self.execution_mode, "value", self.execution_mode)).lower()
         if mode not in get_args(ExecutionMode):
@@ -145,6 +149,15 @@ def _set_retry(options: StepOptions | PipelineOptions) -> None:
             hint="Write for example retry=Retry(max_retries=3, delay=1, backoff=2).",
         )
     object.__setattr__(options, "retry", retry)
+
+
+def _check_caching(options: StepOptions | PipelineOptions) -> None:
+    if options.enable_cache is not None and not isinstance(options.enable_cache, bool):
+        raise DefinitionError(f"`enable_cache` is True or False, not {options.enable_cache!r}.")
+    if options.cache_policy is not None:
+        from warmcell.caching.policy import policy_of
+
+        object.__setattr__(options, "cache_policy", policy_of(options.cache_policy))
 
 
 def _check_substitutions(given: Any) -> None:

@@ -128,10 +128,37 @@ class Pipeline:
         return self.run(*args, **kwargs)
 
     def run(self, *args: Any, **kwargs: Any) -> Run:
-        """Run the pipeline, tracked; see :meth:`__call__`."""
-        from warmcell.batch import run
+        """Run the pipeline, tracked; see :meth:`__call__`.
 
-        return run(self, self.bind(args, kwargs))
+        Beside its parameters, unless it has some of these names: ``enable_cache`` (for all steps of
+        this run), ``cache_policy`` (for those that have none of their own), ``from_step`` (the name
+        of a step: it and all that depend on it run, those before it are taken from earlier runs
+        where they are the same) and ``run_name``.
+        """
+        from warmcell.batch import run
+        from warmcell.caching.wiring import wish_of
+
+        wish, run_name = wish_of(self, kwargs)
+        return run(self, self.bind(args, kwargs), run_name=run_name, wish=wish)
+
+    def resume(
+        self,
+        run_id: str | Run,
+        *,
+        from_step: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Run:
+        """Go on with a run of this pipeline that failed: what it was given is given again, and
+        steps that succeeded are taken from it; see :func:`warmcell.caching.resuming.resume`."""
+        from warmcell.caching.resuming import resume
+
+        return resume(run_id, from_step=from_step, parameters=parameters, pipeline=self)
+
+    def configure(self, **options: Any) -> Pipeline:
+        """Change options of this pipeline itself; :meth:`with_options` makes another one."""
+        self.options = change(self.options, options, f"Pipeline `{self.name}`")
+        self._plan = None
+        return self
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Arguments by name, defaults filled in. Raises :class:`DefinitionError` naming what is
@@ -346,7 +373,8 @@ def pipeline(
     Options: ``name``, ``on_init``, ``on_init_kwargs``, ``on_cleanup``, ``execution_mode``
     (``"continue_on_failure"``, ``"stop_on_failure"`` or ``"fail_fast"``), ``retry`` (for steps that
     name none), ``on_start``, ``on_end``, ``on_success``, ``on_failure``, ``tags``, ``model``,
-    ``settings``, ``extra``. Raises :class:`DefinitionError` for any other.
+    ``settings``, ``extra``, ``enable_cache``, ``cache_policy`` (for steps that say none). Raises
+    :class:`DefinitionError` for any other.
     """
 
     def decorate(function: Callable[..., Any]) -> Pipeline:

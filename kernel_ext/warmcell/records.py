@@ -163,6 +163,21 @@ class TagRecord(msgspec.Struct, omit_defaults=True):
     user: str | None = None
 
 
+class CacheRecord(msgspec.Struct, omit_defaults=True):
+    """A step's results that may be taken again by whoever has the same ``key``. ``parts`` are what
+    went into that, ``outputs`` the :class:`ArtifactRecord` of each, as JSON and without values."""
+
+    key: str
+    run_id: str
+    step: str
+    pipeline: str
+    versions: list[str]
+    outputs: msgspec.Raw
+    parts: dict[str, str]
+    created_at: int
+    expires_at: int | None = None
+
+
 class LogRecord(msgspec.Struct, array_like=True):
     """One piece of captured output. ``stream`` is stdout, stderr, log or display."""
 
@@ -184,6 +199,7 @@ class RunDetail(msgspec.Struct, omit_defaults=True):
     uses: list[UseRecord] = []
     metadata: list[MetadataRecord] = []
     tags: list[TagRecord] = []
+    cache: list[CacheRecord] = []
 
 
 class SnapshotRecord(msgspec.Struct, omit_defaults=True):

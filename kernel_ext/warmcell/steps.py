@@ -88,6 +88,7 @@ class Step:
         self.is_async = async_generator or inspect.iscoroutinefunction(function)
         self.is_generator = async_generator or inspect.isgeneratorfunction(function)
         self.outputs = _outputs(self)
+        _check_cache_policy(self)
         self.plain = self.options.plain and not (self.is_async or self.is_generator)
         positional = []
         for parameter in self.inputs.parameters.values():
@@ -160,9 +161,23 @@ class Step:
         """The same step with other options; takes those of :func:`step`."""
         return _configured(self, options)
 
+    def configure(self, **options: Any) -> Step:
+        """Change options of this step itself; :meth:`with_options` makes another one."""
+        self.options = change(self.options, options, f"Step `{self.name}`")
+        self._prepare()
+        return self
+
     def __repr__(self) -> str:
         names = ", ".join(output.name for output in self.outputs)
         return f"<step {self.name}({', '.join(self.inputs.parameters)}) -> {names or None}>"
+
+
+def _check_cache_policy(step: Step) -> None:
+    policy = step.options.cache_policy
+    if policy is not None and policy.ignored_inputs:
+        from warmcell.caching.key import check_policy
+
+        check_policy(step, policy)
 
 
 def _configured(old: Step, options: dict[str, Any]) -> Step:
@@ -196,7 +211,9 @@ def step(
 
     Options: ``name``, ``outputs`` (names), ``retry`` (a number or :class:`Retry`), ``timeout``
     (seconds per attempt), ``on_start``, ``on_end``, ``on_success``, ``on_failure``, ``tags``,
-    ``model``, ``settings``, ``extra``. Raises :class:`DefinitionError` for any other.
+    ``model``, ``settings``, ``extra``, ``enable_cache`` (whether results of earlier runs are taken
+    where nothing changed), ``cache_policy`` (:class:`~warmcell.caching.CachePolicy`). Raises
+    :class:`DefinitionError` for any other.
     """
 
     def decorate(function: Callable[..., Any]) -> Step:

@@ -63,5 +63,17 @@ class ExternalArtifact:
                 self._kept = {run.run_id: version}
         return self._value, version
 
+    def identity(self) -> str | None:
+        """What tells its value apart, for the key of a step that takes it; None where nothing
+        does."""
+        from warmcell.caching.key import digest_of
+
+        if self._wanted is None:
+            return digest_of(self._value)
+        from warmcell.client import Client
+
+        found = Client().get_artifact_version(self._wanted, self._version)
+        return found.identity()
+
 
 HANDLES.add(ExternalArtifact)

@@ -67,7 +67,15 @@ class Keeper:
         self._taken = 0
         self._held: list[_Held] = []
         self._jobs: list[Future[None]] = []
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._written: dict[str, VersionRecord] = {}  # those that are not pending, by id
+
+    def written(self, version: str, seconds: float = 0.0) -> VersionRecord | None:
+        """What is known of a version that is written, or refused; None if it is not yet, after so
+        many seconds."""
+        with self._lock:
+            self._lock.wait_for(lambda: version in self._written, seconds)
+            return self._written.get(version)
 
     def keep(self, node: Node, number: int, record: ArtifactRecord, value: Any) -> None:
         """Keep output ``number`` of a step that succeeded, which ``record`` describes. Never raises
@@ -216,6 +224,9 @@ class Keeper:
     def _add(self, version: VersionRecord) -> None:
         with self._lock:
             self.records.append(version)
+            if version.status != "pending":
+                self._written[version.id] = version
+                self._lock.notify_all()
             late = self._take() if self._ended else []
         if late and self._late is not None:
             try:

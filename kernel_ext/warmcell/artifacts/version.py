@@ -97,6 +97,10 @@ class ArtifactVersion:
         """The value, for a step that this version was given to; see :mod:`.runner.taking`."""
         return self.load(), self.id
 
+    def identity(self) -> str | None:
+        """What tells its value apart, for the key of a step that takes it."""
+        return self.digest or self.id
+
     def fetch(self) -> dict[str, Path]:
         """Where its files are on this machine, by name; none where the value is kept as JSON. They
         are shared: copy what is to be changed. Raises :class:`ArtifactError`."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from warmcell.caching.policy import CachePolicy
     from warmcell.steps import Step
 
-__all__ = ["Key", "differences", "key_of"]
+__all__ = ["Key", "check_policy", "differences", "digest_of", "key_of", "parts_of", "whole"]
 
 FORMAT = b"1"  # of keys: results under another are never found
 
@@ -49,13 +49,37 @@ def key_of(
 
     Raises :class:`UsageError` where the policy cannot be followed.
     """
-    ignored = frozenset(policy.ignored_inputs or ())
-    unknown = ignored - step.inputs.parameters.keys()
+    check_policy(step, policy)
+    parts = parts_of(step, policy, parameters)
+    return parts if isinstance(parts, str) else whole(parts, policy, inputs)
+
+
+def check_policy(step: Step, policy: CachePolicy) -> None:
+    """Raise :class:`UsageError` where ``policy`` ignores what is no input of ``step``."""
+    unknown = frozenset(policy.ignored_inputs or ()) - step.inputs.parameters.keys()
     if unknown:
         raise UsageError(
             f"The cache policy of step '{step.name}' ignores '{min(unknown)}', which is no input.",
             hint=f"It has {', '.join(step.inputs.parameters) or 'none'}.",
         )
+
+
+def whole(parts: Mapping[str, str], policy: CachePolicy, inputs: Mapping[str, str]) -> Key:
+    """The key of a call: what :func:`parts_of` found, and the digests of its ``inputs``."""
+    ignored = frozenset(policy.ignored_inputs or ())
+    found = dict(parts)
+    found |= {f"input {name}": digest for name, digest in inputs.items() if name not in ignored}
+    hashed = hashlib.sha256(FORMAT)
+    for name in sorted(found):
+        hashed.update(f"{len(name)}:{name}{len(found[name])}:{found[name]}".encode())
+    return Key(hashed.hexdigest(), found)
+
+
+def parts_of(
+    step: Step, policy: CachePolicy, parameters: Mapping[str, Any]
+) -> dict[str, str] | str:
+    """The parts of a key that no artifact is in, or a sentence why there can be none."""
+    ignored = frozenset(policy.ignored_inputs or ())
     parts: dict[str, str] = {"step": step.name}
     for output in step.outputs:
         parts[f"output {output.name}"] = ""
@@ -63,26 +87,19 @@ def key_of(
         parts["code"] = _code(step.function)
     if policy.include_globals:
         for name, value in _globals(step.function).items():
-            found = _value(value)
+            found = digest_of(value)
             if found is None:
                 return f"the global `{name}` can be told apart only by where it is in memory"
             parts[f"global {name}"] = found
-    for name, digest in inputs.items():
-        if name not in ignored:
-            parts[f"input {name}"] = digest
     if policy.include_step_parameters:
         for name, value in parameters.items():
             if name in ignored:
                 continue
-            found = _value(value)
+            found = digest_of(value)
             if found is None:
                 return f"the input `{name}` can be told apart only by where it is in memory"
             parts[f"parameter {name}"] = found
-    parts |= _dependencies(step, policy)
-    whole = hashlib.sha256(FORMAT)
-    for name in sorted(parts):
-        whole.update(f"{len(name)}:{name}{len(parts[name])}:{parts[name]}".encode())
-    return Key(whole.hexdigest(), parts)
+    return parts | _dependencies(step, policy)
 
 
 def differences(now: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
@@ -165,7 +182,7 @@ def _cells(function: FunctionType) -> list[Any]:
     return values
 
 
-def _value(value: Any) -> str | None:
+def digest_of(value: Any) -> str | None:
     """The digest of a value; None for what has none."""
     hasher = Hasher()
     hasher.add(value)
@@ -205,7 +222,7 @@ def _source(step: Step, item: Any) -> str:
         try:
             return hashlib.sha256(inspect.getsource(item).encode()).hexdigest()
         except (OSError, TypeError):
-            found = _value(item)
+            found = digest_of(item)
             if found is not None:
                 return found
     raise UsageError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from warmcell.options import Retry as StepRetryConfig
 
 if TYPE_CHECKING:
+    from warmcell.caching.policy import CachePolicy
     from warmcell.config.deployment_settings import (
         CORSConfig,
         DeploymentDefaultEndpoints,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CORSConfig",
+    "CachePolicy",
     "DeploymentDefaultEndpoints",
     "DeploymentDefaultMiddleware",
     "DeploymentSettings",
@@ -31,8 +33,11 @@ __all__ = [
     "StepRetryConfig",
 ]
 
+_ELSEWHERE = {"CachePolicy": "warmcell.caching.policy"}
+
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.deployment_settings"), name)
+    home = _ELSEWHERE.get(name, f"{__name__}.deployment_settings")
+    return getattr(import_module(home), name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from warmcell.graph import Graph, Input, Node, Pack, Ref, resolve
 from warmcell.options import close_match
 from warmcell.runner.attempts import perform
 from warmcell.runner.futures import StepFuture, StepFutures
+from warmcell.runner.kept import Kept
 from warmcell.runner.scheduler import Scheduler, Task
 from warmcell.steps import Step, check_name, unmapped
 
@@ -105,7 +107,10 @@ class Body:
         task = self.tasks[node.index] = Task(node, lambda: (given, named))
         task.started = True
         try:
-            task.value = perform(self.run, node, given, named)
+            again = partial(perform, self.run, node, given, named)
+            reuse = self.run.reuse
+            kept = reuse.step(node, again) if reuse is not None else None
+            task.value = again() if kept is None else kept
         except BaseException as error:
             task.error = error
             raise
@@ -291,6 +296,8 @@ class Body:
         return task if task is not None else self._schedule(self.nodes[index])
 
     def _kept(self, task: Task) -> Any:
+        if type(task.value) is Kept:
+            task.value = task.value.value
         self.lineage.returned(task.node, task.value)
         return task.value
 

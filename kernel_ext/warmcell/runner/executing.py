@@ -10,12 +10,13 @@ import asyncio
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from warmcell import figures, tracing
 from warmcell.context import current
 from warmcell.errors import RunTimedOut, StepCancelled
-from warmcell.graph import Graph, resolve
+from warmcell.graph import Graph, Node, resolve
 from warmcell.ids import now
 from warmcell.output import flush
 from warmcell.records import ErrorInfo, RunDetail, Status
@@ -25,6 +26,7 @@ from warmcell.runner.body import Body, raise_first
 from warmcell.runner.cancellation import CancelToken
 from warmcell.runner.errorinfo import error_info
 from warmcell.runner.execution import Execution, Listener
+from warmcell.runner.kept import Values
 from warmcell.runner.pool import pool
 from warmcell.runner.scheduler import Scheduler, Task
 
@@ -163,10 +165,18 @@ def _outcome(
 
 
 def _chain(run: Execution, plan: Plan, inputs: Mapping[str, Any]) -> Any:
-    values: list[Any] = []
+    reuse = run.reuse
+    values: list[Any] = [] if reuse is None else Values()
     done = 0
     try:
         for node, args, kwargs in plan.chain:
+            if reuse is not None:
+                again = partial(_perform, run, node, args, kwargs, values, inputs)
+                kept = reuse.step(node, again)
+                if kept is not None:
+                    values.append(kept)
+                    done += 1
+                    continue
             given = [get(values, inputs) for get in args]
             named = {name: get(values, inputs) for name, get in kwargs} if kwargs else {}
             values.append(perform(run, node, given, named))
@@ -176,6 +186,13 @@ def _chain(run: Execution, plan: Plan, inputs: Mapping[str, Any]) -> Any:
             run.skipped(node)
         raise
     return plan.result(values, inputs)
+
+
+def _perform(
+    run: Execution, node: Node, args: Any, kwargs: Any, values: list[Any], inputs: Any
+) -> Any:
+    given = [get(values, inputs) for get in args]
+    return perform(run, node, given, {name: get(values, inputs) for name, get in kwargs})
 
 
 # -- the whole way: hooks, a state of its own, parallel branches, an eager body ---------------
@@ -232,6 +249,8 @@ def _graph(run: Execution, plan: Plan, graph: Graph, inputs: Mapping[str, Any]) 
     if plan.chain:
         return _chain(run, plan, inputs)
     values: list[Any] = [None] * len(graph.nodes)
+    if run.reuse is not None:
+        values = Values(values)
     scheduler = Scheduler(run)
     tasks: list[Task] = []
     for node in graph.nodes:

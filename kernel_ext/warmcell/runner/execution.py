@@ -28,6 +28,7 @@ from warmcell.utf8 import storable
 if TYPE_CHECKING:
     from warmcell.artifacts.keeping import Keeper
     from warmcell.artifacts.policy import ArtifactPolicy
+    from warmcell.caching.reuse import Reuse
     from warmcell.graph import Node
     from warmcell.model.inrun import RunModels
     from warmcell.options import Retry
@@ -93,6 +94,7 @@ class Execution:
         "policy",
         "redaction",
         "retry",
+        "reuse",
         "run_id",
         "run_name",
         "running",
@@ -125,7 +127,7 @@ class Execution:
         policy: ArtifactPolicy | None = None,
     ) -> None:
         self.pipeline = pipeline
-        self.policy = policy  # of a served call; without one nothing is kept of it
+        self.policy = policy  # which outputs are kept; without one all of a batch run
         self.redaction = _redaction(pipeline, redact).of(arguments)
         self.arguments = arguments
         self.run_id = run_id
@@ -140,6 +142,7 @@ class Execution:
         self.feed: Feed | None = None
         self.gate: Gate | None = None
         self.keeper: Keeper | None = None  # where outputs are kept as artifacts
+        self.reuse: Reuse | None = None  # where steps may take the results of earlier runs
         self.uses: list[UseRecord] = []
         self.models: RunModels | None = None  # where its pipeline or a step has a model
         self.traceparent = traceparent
@@ -181,9 +184,25 @@ class Execution:
             self._describe_outputs(node, value)
             if self.noted is not None:
                 self.noted.kept(self, node.name)
+            if self.reuse is not None:
+                self.reuse.succeeded(node)
         if self.tracing is not None:
             self.tracing.ended(node, "succeeded", ended)
         self._record(node, "succeeded", started, ended, attempts)
+
+    def reused(
+        self, node: Node, started: int, run_id: str, outputs: Iterable[ArtifactRecord]
+    ) -> None:
+        """A step, which began, takes the ``outputs`` that it gave in an earlier run."""
+        ended = now()
+        if self.keep:
+            for record in outputs:
+                self._artifact(record)
+            if self.noted is not None:
+                self.noted.kept(self, node.name)
+        if self.tracing is not None:
+            self.tracing.ended(node, "succeeded", ended)
+        self._record(node, "succeeded", started, ended, 0, cached=run_id)
 
     def ended(self, node: Node, started: int, error: BaseException, attempts: int = 1) -> None:
         """A step ended otherwise."""
@@ -215,10 +234,15 @@ class Execution:
         ended: int | None,
         attempts: int,
         error: ErrorInfo | None = None,
+        cached: str | None = None,
     ) -> None:
         self.running.pop(node.index, None)
         if self.keep or self.feed is not None:
-            self.steps.append(_step(node, status, started, ended, attempts, error))
+            step = _step(node, status, started, ended, attempts, error)
+            if self.reuse is not None:
+                step.cached = cached
+                step.uncached = self.reuse.why(node.index) if cached is None else None
+            self.steps.append(step)
         if self.listener is not None:
             self._tell(node, status, started, ended)
         if self.feed is not None:
@@ -238,9 +262,11 @@ class Execution:
 
     def _output(self, node: Node, number: int, value: Any) -> None:
         record = _describe()(node.name, node.step.outputs[number].name, value)
-        self._artifact(record)
-        if self.keeper is not None:
+        if self.keeper is not None:  # first: once it is in the list, it may be sent
             self.keeper.keep(node, number, record, value)
+        self._artifact(record)
+        if self.reuse is not None:
+            self.reuse.gave(node, number, record)
 
     def _artifact(self, record: ArtifactRecord) -> None:
         redaction = self.redaction
@@ -355,6 +381,8 @@ class Execution:
             self._noted = (len(noted.metadata), len(noted.tags))
             new.metadata = noted.metadata[metadata : self._noted[0]]
             new.tags = noted.tags[tags : self._noted[1]]
+        if self.reuse is not None:  # before the versions: what it says of them is to be known
+            new.cache = self.reuse.take()
         if self.keeper is not None:
             new.versions = self.keeper.take()
         if self.uses:

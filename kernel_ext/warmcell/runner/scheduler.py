@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from warmcell.errors import StepCancelled
@@ -137,6 +138,11 @@ class Scheduler:
 
     def _work(self, task: Task) -> None:
         try:
+            if self.run.reuse is not None:
+                kept = self.run.reuse.step(task.node, partial(self._again, task))
+                if kept is not None:
+                    self._finish(task, kept, None)
+                    return
             args, kwargs = task.load()
             if task.node.step.is_async:
                 future = start_async(self.run, task.node, args, kwargs)
@@ -149,6 +155,10 @@ class Scheduler:
                 raise
         else:
             self._finish(task, value, None)
+
+    def _again(self, task: Task) -> Any:
+        args, kwargs = task.load()
+        return perform(self.run, task.node, args, kwargs)
 
     def _arrived(self, task: Task, future: Future[Any]) -> None:
         if future.cancelled():

@@ -202,8 +202,9 @@ class Stepping(Execution):
         ended: int | None,
         attempts: int,
         error: ErrorInfo | None = None,
+        cached: str | None = None,
     ) -> None:
-        super()._record(node, status, started, ended, attempts, error)
+        super()._record(node, status, started, ended, attempts, error, cached)
         known = started is not None and ended is not None
         seconds = (ended - started) / 1e6 if known else None  # type: ignore[operator]
         with self._changed:

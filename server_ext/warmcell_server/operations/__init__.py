@@ -5,6 +5,7 @@ from __future__ import annotations
 from warmcell_server.operation import Route
 from warmcell_server.operations import (
     artifacts,
+    cache,
     changes,
     deployments,
     keys,
@@ -37,6 +38,7 @@ ROUTES: tuple[Route, ...] = (
     *changes.ROUTES,
     *runs.ROUTES,
     *artifacts.ROUTES,
+    *cache.ROUTES,
     *rerun.ROUTES,
     *tags.ROUTES,
     *metadata.ROUTES,

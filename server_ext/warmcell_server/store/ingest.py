@@ -17,6 +17,7 @@ from warmcell.ids import now
 
 from .database import Database
 from .files import Layout
+from .record.cache import put_cache
 from .record.tags import put_tags
 from .record.versions import lose_versions_of, put_versions
 from .rows import RUN_COLUMNS, Batch, Row, merge_runs
@@ -150,6 +151,8 @@ class Ingestor:
                 appender.append_rows(list(batch.metadata.values()))
         if batch.tags:
             put_tags(connection, batch.tags)
+        if batch.cache:
+            put_cache(connection, batch.cache.values())
         _append(connection, "data.audit", batch.audit)
         if batch.deliveries:
             with connection.appender("data.deliveries", action="upsert") as appender:

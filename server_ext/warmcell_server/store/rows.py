@@ -10,6 +10,7 @@ import msgspec
 from warmcell.records import (
     TERMINAL,
     ArtifactRecord,
+    CacheRecord,
     DeliveryEntry,
     DeliveryRecord,
     DeploymentRecord,
@@ -85,6 +86,7 @@ class Batch:
     uses: list[Row] = field(default_factory=list)
     metadata: dict[tuple[str, str, str], Row] = field(default_factory=dict)
     tags: list[TagRecord] = field(default_factory=list)
+    cache: dict[str, CacheRecord] = field(default_factory=dict)
     snapshots: list[SnapshotRecord] = field(default_factory=list)
     deployments: list[DeploymentRecord] = field(default_factory=list)
     deliveries: dict[str, Row] = field(default_factory=dict)
@@ -132,6 +134,8 @@ class Batch:
         for one in detail.metadata:
             self.metadata[one.kind, one.subject, one.key] = metadata_row(one)
         self.tags += detail.tags
+        for made in detail.cache:
+            self.cache[made.key] = made
 
 
 def merge_runs(earlier: Row, later: Row) -> Row:

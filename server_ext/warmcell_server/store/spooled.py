@@ -13,6 +13,7 @@ import msgspec
 from warmcell.records import (
     ArtifactRecord,
     AuditRecord,
+    CacheRecord,
     DeliveryEntry,
     DeploymentRecord,
     DetailEntry,
@@ -61,6 +62,7 @@ class SpooledDetail(msgspec.Struct):
     uses: list[UseRecord] = []
     metadata: list[MetadataRecord] = []
     tags: list[TagRecord] = []
+    cache: list[CacheRecord] = []
 
 
 class SpooledSnapshot(SnapshotRecord):

@@ -132,8 +132,11 @@ CREATE TABLE data.cache (
     versions   JSON NOT NULL,
     created_at BIGINT NOT NULL,
     expires_at BIGINT,
-    parts      JSON               -- what went into the key, to say what differs
+    parts      JSON,              -- what went into the key, to say what differs
+    outputs    JSON               -- how the outputs are described, without their values
 );
+CREATE INDEX cache_by_step ON data.cache (step);
+CREATE INDEX cache_by_run ON data.cache (run_id);
 
 ALTER TABLE data.artifacts ADD COLUMN version VARCHAR;   -- id of the artifact version, where one is kept
 ALTER TABLE data.steps ADD COLUMN cached VARCHAR;        -- id of the run whose results were taken

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import (
     aliases,
+    cache,
     deleting,
     finding,
     lineage,
@@ -41,6 +42,7 @@ READS: dict[str, Work] = {
     **modellinks.READS,
     **tags.READS,
     **metadata.READS,
+    **cache.READS,
     **lineage.READS,
 }
 CHANGES: dict[str, Work] = {
@@ -51,5 +53,6 @@ CHANGES: dict[str, Work] = {
     **modellinks.CHANGES,
     **tags.CHANGES,
     **metadata.CHANGES,
+    **cache.CHANGES,
 }
 READS |= logs.READS

@@ -1,0 +1,80 @@
+"""Where a batch run gets what it may reuse: from the store that it is recorded in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from warmcell.caching.policy import policy_of
+from warmcell.caching.reuse import Reuse, Wish, enabled_by_default
+from warmcell.errors import UsageError
+from warmcell.options import close_match
+
+if TYPE_CHECKING:
+    from warmcell.client import Client
+    from warmcell.pipelines import Pipeline, Plan
+    from warmcell.recording import Recorder
+    from warmcell.runner.execution import Execution
+
+__all__ = ["reuse_for", "wish_of"]
+
+
+def wish_of(pipeline: Pipeline, given: dict[str, Any]) -> tuple[Wish | None, str | None]:
+    """Take out of ``given``, the keywords of a run, what is not of its parameters: what the run is
+    to reuse, and its name. Raises :class:`UsageError` for values that mean nothing."""
+    said = {}
+    for name in ("enable_cache", "cache_policy", "from_step", "run_name"):
+        if name in given and name not in pipeline.inputs.parameters:
+            said[name] = given.pop(name)
+    run_name = said.pop("run_name", None)
+    enable, first = said.get("enable_cache"), said.get("from_step")
+    if enable is not None and not isinstance(enable, bool):
+        raise UsageError(f"`enable_cache` is True or False, not {enable!r}.")
+    if first is not None:
+        first = str(getattr(first, "name", first))
+        graph = pipeline.graph()
+        if graph is not None:
+            names = {name for node in graph.nodes for name in (node.name, node.step.name)}
+            if first not in names:
+                raise UsageError(
+                    f"Pipeline `{pipeline.name}` has no step `{first}` to start from.",
+                    hint=close_match(first, names) or f"Its steps: {', '.join(sorted(names))}.",
+                )
+    policy = policy_of(said["cache_policy"]) if said.get("cache_policy") is not None else None
+    wish = Wish(enable, policy, first)
+    return (None if wish == Wish() else wish), run_name
+
+
+def reuse_for(
+    run: Execution, plan: Plan, recorder: Recorder, wish: Wish | None = None
+) -> Reuse | None:
+    """What decides for the steps of ``run``; None where nothing is cached: nobody asked for it, or
+    there is no store."""
+    nodes = plan.graph.nodes if plan.graph is not None else ()
+    steps = [node.step for node in nodes] or list(plan.analysis.steps)
+    said = [run.pipeline.options.enable_cache, *(step.options.enable_cache for step in steps)]
+    asked = wish is not None and wish != Wish(enable=False)
+    if not (asked or enabled_by_default() or any(said)):
+        return None
+    from warmcell.link import LinkRecorder
+
+    if not isinstance(recorder, LinkRecorder):
+        return None
+    return Reuse(run, _ask, _load, wish, steps)
+
+
+def _client() -> Client:
+    from warmcell.client import Client
+    from warmcell.remote.linked import Linked
+
+    return Client.of(Linked())  # where the run is recorded, whatever the environment names
+
+
+def _ask(request: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = _client()._call("GET", f"api/v1/cache?{urlencode(request)}")
+    return found
+
+
+def _load(version: str, annotation: Any) -> Any:
+    hint = annotation if isinstance(annotation, type) else None
+    return _client().get_artifact_version(version).load(hint)

@@ -1,0 +1,135 @@
+"""The cache of steps: whose results can be taken again, found by what their keys are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from warmcell.errors import QueryError
+from warmcell.records import CacheRecord
+
+from .answers import asked, dicts
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["CHANGES", "COLUMNS", "READS", "put_cache"]
+
+COLUMNS = (
+    "key", "run_id", "step", "pipeline", "versions", "created_at", "expires_at", "parts", "outputs",
+)  # fmt: skip
+MOST = 10_000  # entries of an answer
+
+_encode = msgspec.json.Encoder().encode
+
+_SELECT = (
+    "SELECT key, run_id, step, pipeline, versions, created_at, expires_at, parts, outputs "
+    "FROM data.cache"
+)
+
+
+class Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    """Entries of ``steps`` (names, with commas), the newest ``each`` of every step; or those with
+    one of ``keys``; with ``run`` those of a run: what its steps made, and what they took."""
+
+    steps: str | None = None
+    keys: str | None = None
+    run: str | None = None
+    each: int = 5
+
+
+class Cleared(msgspec.Struct, forbid_unknown_fields=True):
+    """Which entries go: of a ``step``, a ``pipeline``, a ``run``; all without any of these."""
+
+    step: str | None = None
+    pipeline: str | None = None
+    run: str | None = None
+
+
+def put_cache(connection: DuckDBPyConnection, records: Iterable[CacheRecord]) -> None:
+    """Store entries; a later one of the same key takes the place of an earlier one."""
+    rows = [
+        [
+            one.key, one.run_id, one.step, one.pipeline, _encode(one.versions).decode(),
+            one.created_at, one.expires_at, _encode(one.parts).decode(),
+            bytes(one.outputs).decode("utf-8", "replace"),
+        ]
+        for one in records
+    ]  # fmt: skip
+    with connection.appender("data.cache", action="upsert") as appender:
+        appender.append_rows(rows)
+
+
+def cached_steps(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, Any]:
+    """Return ``entries``, the newest first, and the ``states`` of the artifact versions that they
+    name: ``{id: [status, digest]}``. ``full`` are the steps of which there may be more.
+
+    Raises :class:`QueryError` for a request that makes no sense.
+    """
+    wanted = asked(request, Wanted)
+    if not 0 < wanted.each <= MOST:
+        raise QueryError(f"each must be 1 to {MOST}.")
+    entries: dict[str, dict[str, Any]] = {}
+    full: list[str] = []
+    if wanted.steps is not None:
+        names = wanted.steps.split(",")
+        found = _entries(
+            cursor,
+            f"{_SELECT} WHERE step IN (SELECT unnest(?::VARCHAR[])) "
+            "QUALIFY row_number() OVER (PARTITION BY step ORDER BY created_at DESC, key) <= ? "
+            "ORDER BY created_at DESC, key LIMIT ?",
+            [names, wanted.each + 1, MOST],
+        )
+        counts: dict[str, int] = {}
+        for one in found:
+            counts[one["step"]] = counts.get(one["step"], 0) + 1
+            if counts[one["step"]] <= wanted.each:
+                entries[one["key"]] = one
+        full = [name for name, count in counts.items() if count > wanted.each]
+        full = sorted(names) if len(found) == MOST else full
+    if wanted.keys is not None:
+        where = "WHERE key IN (SELECT unnest(?::VARCHAR[]))"
+        for one in _entries(cursor, f"{_SELECT} {where}", [wanted.keys.split(",")]):
+            entries[one["key"]] = one
+    if wanted.run is not None:
+        where = (
+            "WHERE run_id = ? OR run_id IN (SELECT DISTINCT cached FROM data.steps "
+            "WHERE run_id = ? AND cached IS NOT NULL)"
+        )
+        query = f"{_SELECT} {where} ORDER BY created_at DESC, key LIMIT ?"
+        for one in _entries(cursor, query, [wanted.run, wanted.run, MOST]):
+            entries.setdefault(one["key"], one)
+    ids = list({version for one in entries.values() for version in one["versions"]})
+    states = cursor.execute(
+        "SELECT id, status, digest FROM data.artifact_versions "
+        "WHERE id IN (SELECT unnest(?::VARCHAR[]))",
+        [ids],
+    ).fetchall()
+    return {
+        "entries": list(entries.values()),
+        "states": {row[0]: [row[1], row[2]] for row in states},
+        "full": full,
+    }
+
+
+def clear_cache(connection: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, Any]:
+    """Forget whose results can be taken again; the artifacts stay. Returns how many ``entries``
+    went."""
+    wanted = asked(request, Cleared)
+    given = {"step": wanted.step, "pipeline": wanted.pipeline, "run_id": wanted.run}
+    where = [(name, value) for name, value in given.items() if value is not None]
+    clause = f" WHERE {' AND '.join(f'{name} = ?' for name, _ in where)}" if where else ""
+    rows = connection.execute(
+        f"DELETE FROM data.cache{clause} RETURNING key", [value for _, value in where]
+    ).fetchall()
+    return {"entries": len(rows)}
+
+
+def _entries(cursor: DuckDBPyConnection, query: str, values: list[Any]) -> list[dict[str, Any]]:
+    return dicts(cursor, query, values, json=("versions", "parts", "outputs"))
+
+
+READS = {"cached_steps": cached_steps}
+CHANGES = {"clear_cache": clear_cache}
