@@ -20,6 +20,7 @@ from warmcell.remote.calling import Request
 from warmcell.remote.discovery import discover
 from warmcell.remote.handle import RunHandle
 from warmcell.remote.keeping import StoreClient
+from warmcell.remote.stack import StackClient
 from warmcell.remote.tags import TagClient
 from warmcell.remote.transport import Http, Transport
 
@@ -65,7 +66,7 @@ class Table:
         return f"<table of {len(self.rows)} rows: {', '.join(self.columns)}{more}>"
 
 
-class Client(ArtifactClient, ModelClient, StoreClient, TagClient):
+class Client(ArtifactClient, ModelClient, StackClient, StoreClient, TagClient):
     """Reads the history and works with deployments.
 
     Args:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["ArtifactType", "ColorVariants", "ExecutionMode", "ExecutionStatus", "ModelStages"]
+__all__ = [
+    "ArtifactType",
+    "ColorVariants",
+    "ExecutionMode",
+    "ExecutionStatus",
+    "MetadataResourceTypes",
+    "ModelStages",
+    "VisualizationType",
+]
 
 
 class ArtifactType(StrEnum):
@@ -83,3 +91,13 @@ class ModelStages(StrEnum):
     PRODUCTION = "production"
     ARCHIVED = "archived"
     LATEST = "latest"
+
+
+class VisualizationType(StrEnum):
+    """What a file that shows an artifact is."""
+
+    CSV = "csv"
+    HTML = "html"
+    IMAGE = "image"
+    MARKDOWN = "markdown"
+    JSON = "json"

@@ -75,10 +75,14 @@ class StepOptions(Hooks):
     enable_cache: bool | None = None
     cache_policy: Any = None  # a CachePolicy, a dict of its fields, or "default"
     substitutions: Mapping[str, str] | None = None  # for places in names of artifacts
+    enable_artifact_metadata: bool | None = None  # whether facts about values are found out
+    enable_artifact_visualization: bool | None = None  # whether materializers draw values
+    output_materializers: Any = None  # how outputs are written: one for all, or by name
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_substitutions(self.substitutions)
+        _check_materializers(self.output_materializers)
         _set_retry(self)
         object.__setattr__(self, "tags", _tags(self.tags))
         _check_caching(self)
@@ -116,6 +120,8 @@ class PipelineOptions(Hooks):
     cache_policy: Any = None  # a CachePolicy, a dict of its fields, or "default"
     dynamic: bool | None = None
     substitutions: Mapping[str, str] | None = None  # for places in names of artifacts
+    enable_artifact_metadata: bool | None = None  # whether facts about values are found out
+    enable_artifact_visualization: bool | None = None  # whether materializers draw values
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -170,6 +176,18 @@ def _check_substitutions(given: Any) -> None:
             f"`substitutions` is a dict of texts, not {given!r}.",
             hint='Write for example substitutions={"dataset": "train"}.',
         )
+
+
+def _check_materializers(given: Any) -> None:
+    """Raise :class:`DefinitionError` for what writes no values."""
+    if given is None:
+        return
+    from warmcell.artifacts.materialized import Materialized
+    from warmcell.artifacts.serializer import Serializer
+
+    for one in given.values() if isinstance(given, Mapping) else [given]:
+        if not isinstance(one, Serializer):
+            Materialized.of(one)
 
 
 def _tags(tags: Any) -> tuple[Any, ...]:

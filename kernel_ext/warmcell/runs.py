@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from warmcell.compared import RunComparison
+    from warmcell.remote.outputs import StepOutput, StepOutputs
     from warmcell.remote.transport import Transport
     from warmcell.runner import Outcome
 
@@ -27,8 +28,9 @@ class StepRun(Mapping[str, Any]):
     """One step run, as a mapping and by attributes: ``step``, ``status``, ``duration`` (seconds),
     ``attempts``, ``upstream``, ``inputs``, ``error``, …"""
 
-    def __init__(self, described: Mapping[str, Any]) -> None:
+    def __init__(self, described: Mapping[str, Any], run: Run | None = None) -> None:
         self._described = dict(described)
+        self._run = run
 
     def __getitem__(self, key: str) -> Any:
         return self._described[key]
@@ -54,6 +56,23 @@ class StepRun(Mapping[str, Any]):
     def name(self) -> str:
         """Name of the step in its run."""
         return str(self._described["step"])
+
+    @property
+    def outputs(self) -> StepOutputs:
+        """The artifact versions that it made, by the name of the output: those of a run that kept
+        them. Each can be loaded, ``run.steps["train"].outputs["model"].load()``, and handed on to a
+        step."""
+        from warmcell.remote.outputs import outputs_of
+
+        return outputs_of(self._run, self.name) if self._run is not None else {}
+
+    @property
+    def output(self) -> StepOutput:
+        """Its only output. Raises :class:`~warmcell.errors.UsageError` where it has none, or
+        several."""
+        from warmcell.remote.outputs import only
+
+        return only(self.name, self.outputs)
 
     def __repr__(self) -> str:
         return f"<step run {self.name}: {self._described['status']}>"
@@ -201,9 +220,24 @@ class Run:
         """The step runs, in the order of their calls; also by name, ``run.steps["train"]``."""
         described = self._described
         return StepRuns(
-            StepRun({**step, "run_id": self.id, "run_metadata": _of_step(described, step["step"])})
+            StepRun(
+                {**step, "run_id": self.id, "run_metadata": _of_step(described, step["step"])}, self
+            )
             for step in described.get("steps") or ()
         )
+
+    def get_step(self, step: str) -> StepRun:
+        """The step run called ``step``. Raises :class:`~warmcell.errors.NotFound`."""
+        from warmcell.errors import NotFound
+
+        try:
+            found: StepRun = self.steps[step]
+            return found
+        except KeyError:
+            known = ", ".join(one.name for one in self.steps)
+            raise NotFound(
+                f"Run {self.id} has no step {step!r}.", hint=f"It has {known or 'none'}."
+            ) from None
 
     @property
     def artifacts(self) -> list[dict[str, Any]]:

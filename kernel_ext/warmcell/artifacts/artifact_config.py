@@ -24,6 +24,8 @@ class ArtifactConfig:
         tags: names, or :class:`warmcell.Tag`, for every version.
         run_metadata: metadata for every version.
         artifact_type: one of :class:`warmcell.enums.ArtifactType`; else what the value is.
+        is_model_artifact: the older word for ``artifact_type="model"``.
+        is_deployment_artifact: the older word for ``artifact_type="service"``.
     """
 
     name: str | None = None
@@ -31,6 +33,8 @@ class ArtifactConfig:
     tags: Sequence[Any] | None = None
     run_metadata: Mapping[str, Any] | None = None
     artifact_type: ArtifactType | str | None = None
+    is_model_artifact: bool = False
+    is_deployment_artifact: bool = False
 
     def __post_init__(self) -> None:
         name: Any = self.name
@@ -51,6 +55,9 @@ class ArtifactConfig:
         metadata: Any = self.run_metadata
         if metadata is not None and not isinstance(metadata, Mapping):
             raise DefinitionError(f"`run_metadata` is a dict of names, not {metadata!r}.")
+        if self.artifact_type is None and (self.is_model_artifact or self.is_deployment_artifact):
+            role = ArtifactType.MODEL if self.is_model_artifact else ArtifactType.SERVICE
+            object.__setattr__(self, "artifact_type", role)
         if self.artifact_type is not None:
             known = [str(kind) for kind in ArtifactType]
             given = str(getattr(self.artifact_type, "value", self.artifact_type)).lower()

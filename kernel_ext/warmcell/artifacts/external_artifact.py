@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from warmcell.errors import UsageError
+from warmcell.artifacts.materialized import Materialized
+from warmcell.artifacts.serializer import Serializer
+from warmcell.errors import NotFound, UsageError
 from warmcell.runner.taking import HANDLES
 
 if TYPE_CHECKING:
+    from warmcell.model.model import Model
+    from warmcell.model.version import ModelVersion
     from warmcell.runner.execution import Execution
 
 __all__ = ["ExternalArtifact"]
@@ -22,7 +26,11 @@ class ExternalArtifact:
     Args:
         value: any value; it is kept as a version of ``pipeline::external::parameter``.
         id: of an artifact version that is stored already; or
-        name: of an artifact, with ``version`` a label or number, else its newest version.
+        name: of an artifact, with ``version`` a label or number, else its newest version; with
+            ``model`` the one that belongs to this version of a model.
+        materializer: how the value is written, as of ``@step(output_materializers=...)``.
+        store_artifact_metadata: whether facts about the value are found out.
+        store_artifact_visualizations: whether its materializer draws it.
     """
 
     def __init__(
@@ -32,6 +40,10 @@ class ExternalArtifact:
         id: str | None = None,
         name: str | None = None,
         version: str | int | None = None,
+        model: Model | ModelVersion | None = None,
+        materializer: Any = None,
+        store_artifact_metadata: bool = True,
+        store_artifact_visualizations: bool = True,
     ) -> None:
         if (value is not _UNSET) + (id is not None) + (name is not None) != 1:
             raise UsageError(
@@ -40,7 +52,20 @@ class ExternalArtifact:
             )
         if version is not None and name is None:
             raise UsageError("`version` of an ExternalArtifact goes with a `name`.")
+        if model is not None and name is None:
+            raise UsageError("`model` of an ExternalArtifact goes with the `name` of an artifact.")
         self._value = value
+        self._model = model
+        self._how: dict[str, Any] = {}
+        if materializer is not None:
+            given = materializer
+            self._how["serializer"] = (
+                given if isinstance(given, Serializer) else Materialized.of(given)
+            )
+        if not store_artifact_metadata:
+            self._how["facts"] = False
+        if not store_artifact_visualizations:
+            self._how["visualize"] = False
         self._wanted = id or name
         self._version = version
         self._kept: dict[str, str] = {}
@@ -51,7 +76,15 @@ class ExternalArtifact:
         if self._wanted is not None:
             from warmcell.client import Client
 
-            found = Client().get_artifact_version(self._wanted, self._version)
+            if self._model is None:
+                found = Client().get_artifact_version(self._wanted, self._version)
+            else:
+                found = self._model.get_artifact(self._wanted, self._version)
+            if found is None:
+                raise NotFound(
+                    f"Model '{self._model.name if self._model else ''}' has no artifact "
+                    f"'{self._wanted}' in this version."
+                )
             return found.load(), found.id
         if run.keeper is None:
             return self._value, None
@@ -59,7 +92,7 @@ class ExternalArtifact:
             version = self._kept.get(run.run_id)
             if version is None:
                 artifact = f"{run.pipeline.name}::external::{name}"
-                version = run.keeper.take_in(artifact, self._value)
+                version = run.keeper.take_in(artifact, self._value, **self._how)
                 self._kept = {run.run_id: version}
         return self._value, version
 

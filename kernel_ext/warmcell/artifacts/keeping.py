@@ -1,8 +1,9 @@
 """Keeper: keeps the outputs of one run as artifact versions, without holding it up.
 
-A value that has a stand-in (:meth:`Serializer.freeze`) is written on a thread of its own; any
-other is written before the run goes on, which could change it. A version is ``pending`` until every
-byte of it is in the folder of blobs, so that a crash leaves no half artifact.
+A value is written on a thread of its own. Before the run goes on, which could change it, a stand-in
+is made (:meth:`Serializer.freeze`), or else its bytes are, in memory up to :data:`HOLD`. A version
+is ``pending`` until every byte of it is in the folder of blobs, so that a crash leaves no half
+artifact.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import functools
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,9 +20,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from warmcell.artifacts.artifact_config import ArtifactConfig
+from warmcell.artifacts.materialized import Materialized
 from warmcell.artifacts.naming import artifact_name, configs_of, version_label
 from warmcell.artifacts.registry import serializer_for
-from warmcell.artifacts.storing import Stored, store
+from warmcell.artifacts.serializer import Serializer
+from warmcell.artifacts.storing import Stored, prepare, store
 from warmcell.errors import UsageError, WarmcellError
 from warmcell.ids import new_id, now
 from warmcell.records import ArtifactRecord, VersionRecord
@@ -31,11 +34,13 @@ from warmcell.schemas.jsonform import qualified
 if TYPE_CHECKING:
     from warmcell.graph import Node
     from warmcell.runner.execution import Execution
+    from warmcell.steps import Step
 
 __all__ = ["Keeper", "fields_of"]
 
 THREADS = 2
 _MASKED = "refused: it holds what is to be masked"
+HOLD = 64 << 20  # bytes of a value that wait in memory for the thread
 WAITING = 8  # values that wait for a thread; with more the run writes its own
 
 log = logging.getLogger("warmcell.artifacts")
@@ -66,7 +71,7 @@ class Keeper:
         self._ended = False
         self._taken = 0
         self._held: list[_Held] = []
-        self._jobs: list[Future[None]] = []
+        self._jobs: dict[str, Future[None]] = {}
         self._lock = threading.Condition()
         self._written: dict[str, VersionRecord] = {}  # those that are not pending, by id
 
@@ -86,9 +91,10 @@ class Keeper:
         if verdict == "never":
             return
         config = configs_of(step)[number]
+        how = _how(run, step, number)
         version = self._version(config, node, record, value)
         if verdict == "if it fails":
-            write = self._writing(value) if version.status == "pending" else None
+            write = self._writing(value, how) if version.status == "pending" else None
             if write is not None:
                 with self._lock:
                     self._held.append(_Held(record, version, write))
@@ -98,12 +104,13 @@ class Keeper:
         if version.status != "pending":
             self._add(version)
         elif record.value is not None:  # small: it takes less than handing it on would
-            self._write(version, functools.partial(store, value, self._folder))
+            self._write(version, functools.partial(store, value, self._folder, **how))
         else:
-            self._submit(version, self._writing(value))
+            self._submit(version, self._writing(value, how))
 
-    def take_in(self, name: str, value: Any) -> str:
-        """Keep a value that came from outside as a version of the artifact ``name``; its id."""
+    def take_in(self, name: str, value: Any, **how: Any) -> str:
+        """Keep a value that came from outside as a version of the artifact ``name``; its id. How it
+        is written, :func:`~warmcell.artifacts.storing.store` says."""
         version = VersionRecord(
             new_id(), name, serializer_for(value).kind, qualified(type(value)), "pending", now(),
             pipeline=self._run.pipeline.name,
@@ -111,7 +118,7 @@ class Keeper:
         if self._run.redaction.covers(name, value):
             self._add(msgspec.structs.replace(version, status=_MASKED))
         else:
-            self._submit(version, self._writing(value))
+            self._submit(version, self._writing(value, how))
         return version.id
 
     def settle(self, *, failed: bool) -> None:
@@ -125,8 +132,13 @@ class Keeper:
     def flush(self, seconds: float) -> bool:
         """Wait until all is written, ``seconds`` at most; say whether it is."""
         with self._lock:
-            jobs = list(self._jobs)
+            jobs = list(self._jobs.values())
         return not wait(jobs, seconds).not_done
+
+    @property
+    def folder(self) -> Path:
+        """The folder of blobs that it writes into."""
+        return self._folder
 
     def close(self) -> list[VersionRecord]:
         """What was not taken yet. What is written from now on goes to ``late``."""
@@ -178,27 +190,23 @@ class Keeper:
                 notes.tags.setdefault(tag.name, tag)
             notes.metadata = {**(config.run_metadata or {}), **notes.metadata}
 
-    def _writing(self, value: Any) -> Callable[[], Stored]:
+    def _writing(self, value: Any, how: Mapping[str, Any]) -> Callable[[], Stored]:
         """What writes ``value`` as it is now, however it changes."""
         try:
-            frozen = serializer_for(value).freeze(value)
+            frozen = (how.get("serializer") or serializer_for(value)).freeze(value)
         except Exception as error:  # of the value's own code
             log.debug("%s has no stand-in: %s", type(value), error)
             frozen = None
         if frozen is not None:
-            return functools.partial(store, frozen, self._folder)
+            return functools.partial(store, frozen, self._folder, **how)
         try:
-            stored = store(value, self._folder)
+            return prepare(value, self._folder, **how, hold=HOLD)
         except Exception as error:
             return functools.partial(_raise, error)
-        return lambda: stored
 
     def _submit(self, version: VersionRecord, write: Callable[[], Stored]) -> None:
-        if not isinstance(write, functools.partial):
-            self._write(version, write)  # written by now
-            return
         with self._lock:
-            self._jobs = [job for job in self._jobs if not job.done()]
+            self._jobs = {id: job for id, job in self._jobs.items() if not job.done()}
             busy = len(self._jobs) >= WAITING
         if busy:
             self._write(version, write)
@@ -206,7 +214,7 @@ class Keeper:
         self._add(version)
         job = _threads(os.getpid()).submit(self._write, version, write)
         with self._lock:
-            self._jobs.append(job)
+            self._jobs[version.id] = job
 
     def _write(self, version: VersionRecord, write: Callable[[], Stored]) -> None:
         try:
@@ -239,6 +247,24 @@ def fields_of(stored: Stored) -> dict[str, Any]:
     """The fields of a :class:`VersionRecord` that say what is stored."""
     names = ("kind", "type", "digest", "size", "value", "files", "facts", "about")
     return {name: getattr(stored, name) for name in names}
+
+
+def _how(run: Execution, step: Step, number: int) -> dict[str, Any]:
+    """How output ``number`` of a step is written, where it or its pipeline says so."""
+    options, whole = step.options, run.pipeline.options
+    how: dict[str, Any] = {}
+    if (given := options.output_materializers) is not None:
+        if isinstance(given, Mapping):
+            given = given.get(step.outputs[number].name)
+        if given is not None:
+            how["serializer"] = given if isinstance(given, Serializer) else Materialized.of(given)
+    for name, said in (
+        ("facts", (options.enable_artifact_metadata, whole.enable_artifact_metadata)),
+        ("visualize", (options.enable_artifact_visualization, whole.enable_artifact_visualization)),
+    ):
+        if next((one for one in said if one is not None), True) is False:
+            how[name] = False
+    return how
 
 
 def _raise(error: Exception) -> Stored:

@@ -7,6 +7,8 @@ from typing import Any
 from warmcell.artifacts.arrays import Arrays
 from warmcell.artifacts.figures import Figures, Images
 from warmcell.artifacts.frames import Frames
+from warmcell.artifacts.marked import Marked
+from warmcell.artifacts.materialized import Materialized
 from warmcell.artifacts.models import Models
 from warmcell.artifacts.objects import Dataclasses, PydanticModels
 from warmcell.artifacts.paths import Paths
@@ -18,9 +20,10 @@ from warmcell.artifacts.tables import ArrowTables, Polars
 from warmcell.artifacts.tensors import Modules, Tensors
 from warmcell.errors import DefinitionError, NotFound
 
-__all__ = ["SERIALIZERS", "register", "serializer_for", "serializer_of"]
+__all__ = ["SERIALIZERS", "register", "registered", "serializer_for", "serializer_of"]
 
 SERIALIZERS: tuple[Serializer, ...] = (
+    Marked(),  # before Text: each is a str
     Text(),
     Bytes(),
     Arrays(),  # before Json: numpy.float64 is a float
@@ -37,6 +40,7 @@ SERIALIZERS: tuple[Serializer, ...] = (
     Tensors(),
     Modules(),
     Models(),
+    Materialized(),  # takes nothing by itself
     Pickled(),
 )
 
@@ -63,6 +67,11 @@ def register(cls: type, serializer: Serializer) -> None:
             hint="Give the serializer a `kind` of its own: it says how to read what it wrote.",
         )
     _registered[cls] = serializer
+
+
+def registered(cls: type) -> Serializer | None:
+    """What :func:`register` was given for ``cls``, or for a class that it builds on."""
+    return next((_registered[one] for one in cls.__mro__ if one in _registered), None)
 
 
 def serializer_for(value: Any) -> Serializer:

@@ -11,6 +11,7 @@ import msgspec
 
 from warmcell.artifacts.artifact_config import ArtifactConfig
 from warmcell.artifacts.keeping import fields_of
+from warmcell.artifacts.materialized import Materialized
 from warmcell.artifacts.naming import substitutions_of
 from warmcell.artifacts.serializer import Serializer
 from warmcell.artifacts.storing import store
@@ -22,8 +23,9 @@ from warmcell.schemas.jsonform import qualified
 
 if TYPE_CHECKING:
     from warmcell.artifacts.version import ArtifactVersion
+    from warmcell.materializers.base_materializer import BaseMaterializer
 
-__all__ = ["load_artifact", "save_artifact"]
+__all__ = ["load_artifact", "log_artifact_metadata", "register_artifact", "save_artifact"]
 
 
 def save_artifact(
@@ -35,15 +37,17 @@ def save_artifact(
     extract_metadata: bool = True,
     include_visualizations: bool = True,
     user_metadata: Mapping[str, Any] | None = None,
-    materializer: Serializer | type[Serializer] | None = None,
+    materializer: Serializer | type[Serializer] | type[BaseMaterializer] | None = None,
+    is_model_artifact: bool = False,
+    is_deployment_artifact: bool = False,
 ) -> ArtifactVersion:
     """Keep ``data`` as a new version of the artifact ``name`` and return it once it is stored.
 
     Inside a step the version belongs to that step of the run. ``name`` and ``version`` may have
     places, such as ``{date}``. Without ``version`` the next number is its label. ``materializer``
-    is a :class:`~warmcell.artifacts.Serializer` to use instead of the one for its class. Facts are
-    left out without ``extract_metadata``; ``include_visualizations`` changes nothing, as pictures
-    are drawn when they are looked at.
+    is a :class:`~warmcell.artifacts.Serializer`, or a materializer, to use instead of the one for
+    its class. Facts are left out without ``extract_metadata``, and what a materializer draws
+    without ``include_visualizations``.
 
     Raises:
         ArtifactError: it cannot be written.
@@ -55,6 +59,8 @@ def save_artifact(
     from warmcell.model.templates import fill, has_places
     from warmcell.tags import as_tags
 
+    if is_model_artifact or is_deployment_artifact:
+        artifact_type = "model" if is_model_artifact else "service"
     config = ArtifactConfig(name, version, artifact_type=artifact_type)
     labels = as_tags(tags or ())
     scope, time = current.get(), now()
@@ -72,12 +78,14 @@ def save_artifact(
         fill(text, **places) if text is not None and has_places(text) else text
         for text in (name, None if version is None else str(version))
     )
-    chosen = materializer() if isinstance(materializer, type) else materializer
+    chosen: Any = materializer
+    if isinstance(chosen, type):
+        chosen = chosen() if issubclass(chosen, Serializer) else Materialized.of(chosen)
     client = Client()
     folder = Path(kernel().link().status.blobs)
-    stored = store(data, folder, serializer=chosen)
-    if not extract_metadata:
-        stored.facts = {}
+    stored = store(
+        data, folder, serializer=chosen, facts=extract_metadata, visualize=include_visualizations
+    )
     role = config.artifact_type
     record = VersionRecord(
         id=new_id(), artifact=str(named), type=qualified(type(data)), created_at=time,
@@ -97,6 +105,55 @@ def save_artifact(
         log_metadata(dict(user_metadata), artifact_version_id=record.id)
         saved = client.get_artifact_version(record.id)
     return saved
+
+
+def register_artifact(
+    folder_or_file_uri: str | Path,
+    name: str,
+    version: str | int | None = None,
+    artifact_type: str | None = None,
+    tags: Any = None,
+    has_custom_name: bool = True,
+    artifact_metadata: Mapping[str, Any] | None = None,
+    is_model_artifact: bool = False,
+) -> ArtifactVersion:
+    """Keep a file or a folder that is there already as a new version of the artifact ``name``. It
+    is kept as it is now: what is written there later is a version of its own, if you register it
+    again. Loading gives the path of a copy. ``has_custom_name`` changes nothing.
+
+    Raises:
+        ArtifactError: it cannot be read, or has links or too many files.
+        UsageError: there is no such file or folder; and what :func:`save_artifact` raises.
+    """
+    path = Path(str(folder_or_file_uri).removeprefix("file://")).expanduser()
+    if not path.exists():
+        raise UsageError(f"There is no file or folder {path} to register.")
+    return save_artifact(
+        path, name, version, "model" if is_model_artifact else artifact_type, tags,
+        user_metadata=artifact_metadata,
+    )  # fmt: skip
+
+
+def log_artifact_metadata(
+    metadata: Mapping[str, Any],
+    artifact_name: str | None = None,
+    version: str | int | None = None,
+) -> None:
+    """Log metadata about an artifact version: by name the newest or that of ``version``; without a
+    name the only output of the step that runs. The older name of
+    :func:`~warmcell.metadata.log.log_metadata` with ``infer_artifact``."""
+    from warmcell.context import StepContext
+    from warmcell.metadata.log import log_metadata
+
+    scope = current.get()
+    if isinstance(scope, StepContext) and version is None:
+        outputs = [output.name for output in scope.step.outputs]
+        if artifact_name is None or artifact_name in outputs:
+            log_metadata(dict(metadata), infer_artifact=True, artifact_name=artifact_name)
+            return
+    if artifact_name is None:
+        raise UsageError("Which artifact is meant?", hint="Pass artifact_name='...'.")
+    log_metadata(dict(metadata), artifact_name=artifact_name, artifact_version=version)
 
 
 def load_artifact(

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from warmcell.artifacts.files import Blobs, Incoming, Outgoing, canonical
+from warmcell.artifacts.files import VISUALS, Blobs, Incoming, Outgoing, canonical
 from warmcell.artifacts.pickled import Pickled, libraries
 from warmcell.artifacts.registry import serializer_for, serializer_of
 from warmcell.artifacts.serializer import Serializer
 from warmcell.errors import ArtifactError, NotTrusted, SnapshotError
 from warmcell.records import FileRecord
-from warmcell.schemas.jsonform import qualified
+from warmcell.schemas.jsonform import qualified, to_json
 from warmcell.snapshots import trust
 
-__all__ = ["Stored", "endorse", "restore", "store"]
+__all__ = ["Stored", "endorse", "prepare", "restore", "store"]
 
 log = logging.getLogger("warmcell.artifacts")
 
@@ -27,7 +29,8 @@ log = logging.getLogger("warmcell.artifacts")
 class Stored(msgspec.Struct):
     """What is kept of one value. ``digest`` is a SHA-256 over its content: kind, class, and inline
     JSON or files. ``about`` has ``form`` (of the serializer), ``sha256`` (of each file),
-    ``libraries`` (versions, where they matter) and ``signature``."""
+    ``libraries`` (versions, where they matter), ``visualizations`` (what kind of picture a file
+    is, by its name) and ``signature``."""
 
     kind: str
     type: str
@@ -40,15 +43,37 @@ class Stored(msgspec.Struct):
     about: dict[str, Any] = {}
 
 
-def store(value: Any, folder: Path, *, serializer: Serializer | None = None) -> Stored:
-    """Write ``value`` into the folder of blobs; what its own kind cannot write is pickled.
+def store(
+    value: Any,
+    folder: Path,
+    *,
+    serializer: Serializer | None = None,
+    facts: bool = True,
+    visualize: bool = True,
+) -> Stored:
+    """Write ``value`` into the folder of blobs; what its own kind cannot write is pickled. Without
+    ``facts`` nothing is found out about it, without ``visualize`` no files are made that show it.
 
     Raises:
         ArtifactError: it cannot be written at all; the message says why.
         StoreError: the disk refuses.
     """
+    return prepare(value, folder, serializer, facts=facts, visualize=visualize)()
+
+
+def prepare(
+    value: Any,
+    folder: Path,
+    serializer: Serializer | None = None,
+    *,
+    facts: bool = True,
+    visualize: bool = True,
+    hold: int = 0,
+) -> Callable[[], Stored]:
+    """Take ``value`` as it is now, and return what stores it, whatever becomes of it meanwhile. At
+    most ``hold`` bytes wait in memory for that; see :func:`store`, also for what either raises."""
     chosen = serializer or serializer_for(value)
-    out = Outgoing(folder)
+    out = Outgoing(folder, visualize=visualize, hold=hold)
     try:
         try:
             chosen.save(value, out)
@@ -61,26 +86,33 @@ def store(value: Any, folder: Path, *, serializer: Serializer | None = None) -> 
             chosen.save(value, out)
         else:
             role = chosen.role
-        out.close()
-    except (TypeError, ValueError) as error:
+    except BaseException as error:
+        out.drop()
+        if not isinstance(error, TypeError | ValueError):
+            raise
         raise ArtifactError(
             f"A value of type {qualified(type(value))} cannot be kept: {error}",
             hint="Return what can be written, or register a serializer for its class: "
             "warmcell.artifacts.register(cls, serializer).",
         ) from error
-    finally:
-        out.drop()
-    about: dict[str, Any] = {}
+    stored = Stored(chosen.kind, qualified(type(value)), "", 0, role)
+    if facts:
+        stored.facts = _facts(value, serializer)
+    if chosen.runs_code:
+        stored.about["libraries"] = libraries(value)
+    return functools.partial(_finish, stored, out)
+
+
+def _finish(stored: Stored, out: Outgoing) -> Stored:
+    """Write what waits, and say what it is."""
+    out.close()
+    about, stored.files = stored.about, out.files
     if out.form:
         about["form"] = out.form
     if out.files:
         about["sha256"] = out.sha256
-    if chosen.runs_code:
-        about["libraries"] = libraries(value)
-    stored = Stored(
-        chosen.kind, qualified(type(value)), "", 0, role, files=out.files, facts=_facts(value),
-        about=about,
-    )  # fmt: skip
+    if out.visuals:
+        about["visualizations"] = out.visuals
     inline = None
     if out.inlined:
         inline = canonical(out.value)
@@ -140,7 +172,11 @@ def endorse(stored: Stored) -> dict[str, Any]:
 
 def _digest(stored: Stored, value: Any) -> str:
     sha256 = stored.about.get("sha256") or {}
-    files = [[file.name, sha256.get(file.name), file.size] for file in stored.files]
+    files = [
+        [file.name, sha256.get(file.name), file.size]
+        for file in stored.files
+        if not file.name.startswith(VISUALS)
+    ]
     parts = [stored.kind, stored.type, stored.about.get("form"), value, files]
     try:
         return hashlib.sha256(canonical(parts)).hexdigest()
@@ -166,10 +202,13 @@ def _sign(stored: Stored) -> None:
             raise  # it could never be loaded
 
 
-def _facts(value: Any) -> dict[str, Any]:
+def _facts(value: Any, serializer: Serializer | None) -> dict[str, Any]:
     try:
-        facts = serializer_for(value).facts(value)
-        canonical(facts)
+        facts = (serializer or serializer_for(value)).facts(value)
+        try:
+            canonical(facts)
+        except (TypeError, ValueError):  # times, numbers of numpy, …: as the history shows them
+            facts = {str(name): json.loads(to_json(fact)) for name, fact in facts.items()}
     except Exception as error:  # of the value's own code: what is told of it is not its content
         log.debug("No facts of %s: %s", type(value), error)
         return {}

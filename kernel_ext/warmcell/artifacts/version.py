@@ -12,9 +12,13 @@ import msgspec
 
 from warmcell.changes import Table
 from warmcell.errors import ArtifactError
+from warmcell.metadata.values import restored
+from warmcell.model.logged import logged
 from warmcell.runner.taking import HANDLES
 
 if TYPE_CHECKING:
+    from warmcell.artifacts.files import Blobs, Incoming
+    from warmcell.artifacts.showing import Visualization
     from warmcell.artifacts.storing import Stored
     from warmcell.client import Client
     from warmcell.runner.execution import Execution
@@ -30,6 +34,7 @@ class ArtifactVersion:
 
     def __init__(self, row: Mapping[str, Any], client: Client) -> None:
         self._row, self._client = dict(row), client
+        self._where: Blobs | None = None  # its files, where they are known to be
         self.id: str = row["id"]
         self.artifact: str = row["artifact"]
         self.number: int = row["number"]
@@ -65,9 +70,12 @@ class ArtifactVersion:
 
     @property
     def run_metadata(self) -> dict[str, Any]:
-        """What was logged about it, by key."""
-        found: dict[str, Any] = self._detail("metadata")
-        return found
+        """What was logged about it, by key, and what is known by itself: ``storage_size`` in bytes,
+        ``shape``, …"""
+        found: dict[str, Any] = self._detail("metadata") or {}
+        types = self._row.get("metadata_types") or {}
+        said = {name: restored(value, types.get(name, "")) for name, value in found.items()}
+        return {name: logged(value) for name, value in (self._facts() | said).items()}
 
     metadata = run_metadata
 
@@ -86,12 +94,9 @@ class ArtifactVersion:
             ArtifactError: it is not stored (yet), damaged, or what reads it is not here.
             NotTrusted: reading it would run code that this user has not signed.
         """
-        from warmcell.artifacts.fetching import fetching
         from warmcell.artifacts.storing import restore
 
-        stored = self._stored()
-        where = fetching(self._client._transport, self.id)
-        return restore(stored, where, value=self._row.get("value"), hint=hint)
+        return restore(self._stored(), self._blobs(), value=self._row.get("value"), hint=hint)
 
     def taken(self, run: Execution, step: str, name: str) -> tuple[Any, str | None]:
         """The value, for a step that this version was given to; see :mod:`.runner.taking`."""
@@ -104,13 +109,46 @@ class ArtifactVersion:
     def fetch(self) -> dict[str, Path]:
         """Where its files are on this machine, by name; none where the value is kept as JSON. They
         are shared: copy what is to be changed. Raises :class:`ArtifactError`."""
-        from warmcell.artifacts.fetching import fetching
-        from warmcell.artifacts.files import Incoming, inside
+        from warmcell.artifacts.files import inside
 
-        stored = self._stored()
-        where = fetching(self._client._transport, self.id)
-        parts = Incoming(where, stored.files, stored.about.get("sha256") or {})
+        parts = self._incoming()
         return {str(inside(name)): parts.path(name) for name in parts.names}
+
+    def download_files(self, path: str | Path, overwrite: bool = False) -> Path:
+        """Write its files into the ZIP file ``path``; a small value is in ``value.json``.
+
+        Raises:
+            ArtifactError: it is not stored, or damaged.
+            UsageError: ``path`` does not end in ``.zip``, or is there and not to be overwritten.
+        """
+        from warmcell.artifacts.downloading import download
+
+        return download(self, Path(path), overwrite)
+
+    def visualizations(self) -> list[Visualization]:
+        """How to look at it: files that its materializer made for that, else its picture, its first
+        rows, its text, or what is known about it. Raises :class:`ArtifactError`."""
+        from warmcell.artifacts.showing import visualizations_of
+
+        return visualizations_of(self)
+
+    def visualize(self, title: str | None = None) -> None:
+        """Show it below the cell, or print it outside of a notebook. Loads no pickle. Raises
+        :class:`ArtifactError`."""
+        from warmcell.artifacts.showing import display
+
+        display(title or f"{self.artifact} {self.version}", self.visualizations())
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a load needs to know: ``form``, ``sha256`` of the files, ``libraries``, and what
+        kind of ``visualizations`` it has."""
+        return dict(self._row.get("about") or {})
+
+    @property
+    def value(self) -> Any:
+        """The JSON of a value that is small; None where it is in files."""
+        return self._row.get("value")
 
     @property
     def data(self) -> Any:
@@ -142,11 +180,32 @@ class ArtifactVersion:
         found: dict[str, Any] = self._client._call("GET", self._path)
         return found
 
+    def _facts(self) -> dict[str, Any]:
+        facts = {"storage_size": self.size, **self.facts}
+        if "shape" not in facts and "rows" in facts:
+            columns = facts.get("columns")
+            facts["shape"] = [facts["rows"]] if columns is None else [facts["rows"], columns]
+        if "shape" in facts:
+            facts["shape"] = tuple(facts["shape"])
+        return facts
+
     def _detail(self, name: str) -> Any:
         """Something that lists leave out."""
         if name not in self._row:
             self._row = self._fresh()
         return self._row[name]
+
+    def _blobs(self) -> Blobs:
+        from warmcell.artifacts.fetching import fetching
+
+        return self._where or fetching(self._client._transport, self.id)
+
+    def _incoming(self) -> Incoming:
+        """Its files, to be read without loading the value."""
+        from warmcell.artifacts.files import Incoming
+
+        stored = self._stored()
+        return Incoming(self._blobs(), stored.files, stored.about.get("sha256") or {})
 
     def _stored(self) -> Stored:
         from warmcell.artifacts.storing import Stored

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["DType", "Path", "StorageSize", "Uri"]
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+__all__ = ["DType", "MetadataType", "Path", "StorageSize", "Uri"]
 
 
 class Uri(str):
@@ -33,3 +36,20 @@ class StorageSize(int):
                 return f"{size:.3g} {unit}" if unit != "B" else f"{int(self)} B"
             size /= 1000
         raise AssertionError("unreachable")
+
+
+MetadataType: TypeAlias = (
+    str
+    | int
+    | float
+    | bool
+    | Mapping[str, Any]
+    | list[Any]
+    | set[Any]
+    | tuple[Any, ...]
+    | Uri
+    | Path
+    | DType
+    | StorageSize
+)
+"""What metadata may be."""

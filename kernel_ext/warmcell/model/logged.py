@@ -22,6 +22,10 @@ class _List(_Logged, list[Any]):
     pass
 
 
+class _Tuple(_Logged, tuple[Any, ...]):
+    pass
+
+
 class _Text(_Logged, str):
     pass
 
@@ -35,7 +39,7 @@ class _Float(_Logged, float):
 
 
 _KINDS: dict[type[Any], type[Any]] = {
-    dict: _Dict, list: _List, str: _Text, int: _Whole, float: _Float,
+    dict: _Dict, list: _List, tuple: _Tuple, str: _Text, int: _Whole, float: _Float,
 }  # fmt: skip
 
 

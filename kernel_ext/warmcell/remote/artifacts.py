@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
+from uuid import UUID
 
 from warmcell.errors import UsageError
 
@@ -30,13 +31,19 @@ class ArtifactClient:
         raise NotImplementedError
 
     def get_artifact_version(
-        self, name_or_id: str, version: str | int | None = None, *, tag: str | None = None
+        self,
+        name_id_or_prefix: str | UUID,
+        version: str | int | None = None,
+        *,
+        tag: str | None = None,
     ) -> ArtifactVersion:
         """Return the version of an artifact that a label or number names, else the newest one that
         is stored; with ``tag`` the newest that has it. An id of a version does as well."""
-        wanted = {"name": name_or_id, "version": version, "tag": tag}
+        wanted = {"name": str(name_id_or_prefix), "version": version, "tag": tag}
         given = urlencode({key: value for key, value in wanted.items() if value is not None})
         return self._artifact_version(self._call("GET", f"api/v1/artifact-versions/find?{given}"))
+
+    get_artifact = get_artifact_version
 
     def list_artifact_versions(
         self, name: str | None = None, limit: int = 50, **filters: Any

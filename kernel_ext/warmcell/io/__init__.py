@@ -1,0 +1,1 @@
+"""Files, where ZenML has them."""
