@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from warmcell.metadata.log import bulk_log_metadata, log_metadata
     from warmcell.model.model import Model
+    from warmcell.model.utils import link_artifact_to_model
     from warmcell.options import Retry
     from warmcell.pipelines import Pipeline, pipeline
     from warmcell.secrets import get_secret
@@ -57,6 +58,7 @@ __all__ = [
     "get_pipeline_context",
     "get_secret",
     "get_step_context",
+    "link_artifact_to_model",
     "load_artifact",
     "log_metadata",
     "pipeline",
@@ -88,6 +90,7 @@ _HOMES = {
     "get_pipeline_context": "context",
     "get_secret": "secrets",
     "get_step_context": "context",
+    "link_artifact_to_model": "model.utils",
     "load_artifact": "artifacts.saving",
     "log_metadata": "metadata.log",
     "pipeline": "pipelines",

@@ -185,6 +185,7 @@ def _draft(pipeline: Pipeline, name: str, recipe: Recipe) -> Binding:
     from warmcell.around.parts import roots
     from warmcell.config.deployment_settings import merged
     from warmcell.deploying import initialise, surround
+    from warmcell.model.inrun import followed_by, pinned
     from warmcell.schemas import parameter_model
     from warmcell.snapshots import capture
 
@@ -196,5 +197,9 @@ def _draft(pipeline: Pipeline, name: str, recipe: Recipe) -> Binding:
     live = cast("Pipeline", taken.live["pipeline"])
     parameters = parameter_model(live.function, live.name, where=pipeline.source.place)
     around = surround(pipeline, taken.live) if captured else None
-    state = initialise(live, around)
-    return Binding(f"{name}:{new_id()}", live, parameters, state=state, around=around)
+    followed = followed_by(live, wanted.follow)
+    with pinned(followed):  # it answers with the version that the deployment would serve
+        state = initialise(live, around)
+    binding = Binding(f"{name}:{new_id()}", live, parameters, state=state, around=around)
+    binding.models = followed
+    return binding

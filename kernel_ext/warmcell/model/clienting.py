@@ -124,7 +124,9 @@ class ModelClient:
         points to it."""
         self._call("DELETE", f"api/v1/model-versions/{quote(model_version_id, safe='')}")
 
-    def _make_model_version(self, model: Model, label: str | None, run_id: str) -> ModelVersion:
+    def _make_model_version(
+        self, model: Model, label: str | None, run_id: str | None
+    ) -> ModelVersion:
         """The version for a run: made, unless there is one of that label."""
         body = {
             "id": new_id(), "version": label, "run_id": run_id, "tags": list(model.tags or ()),

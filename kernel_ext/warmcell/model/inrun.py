@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from warmcell.errors import LinkError, UsageError, WarmcellError
 from warmcell.model.model import Model
-from warmcell.model.templates import fill
+from warmcell.model.templates import fill, has_places
 from warmcell.model.version import ModelVersion
 
 if TYPE_CHECKING:
@@ -54,10 +55,12 @@ class RunModels:
         makes: bool = False,
         pinned: ModelVersion | None = None,
         alias: str = "",
+        substitutions: Mapping[str, str] | None = None,
     ) -> None:
         self._places: dict[str, Any] = {
             "run_id": run_id, "run_name": run_name, "pipeline": pipeline, "time": time,
         }  # fmt: skip
+        self._more = substitutions or {}  # for places of the user's own
         self._makes = makes
         self._pinned = pinned
         self._alias = alias
@@ -83,9 +86,11 @@ class RunModels:
             return None
         return found
 
-    def of(self, model: Model) -> Model:
-        """``model`` with its version in this run. Raises :class:`~warmcell.errors.NotFound` for one
-        that must be there and is not."""
+    def of(self, model: Model, step: Step | None = None) -> Model:
+        """``model``, of a step or of the pipeline, with its version in this run. Raises
+        :class:`~warmcell.errors.NotFound` for one that must be there and is not, and
+        :class:`UsageError` for a place in its name that cannot be filled in."""
+        model = self._filled(model, step)
         pinned = self._pinned
         if pinned is not None and pinned.model_name == model.name:
             return model.found(pinned)
@@ -95,17 +100,28 @@ class RunModels:
                 self._found[key] = self._find(model)
             return model.found(self._found[key])
 
+    def _filled(self, model: Model, step: Step | None) -> Model:
+        """``model`` with nothing left to fill in. A run that makes no version has no name for a
+        new one: there the newest is meant."""
+        more = dict(self._more)
+        if step is not None:
+            more |= step.options.substitutions or {}
+        changed: dict[str, Any] = {}
+        if has_places(model.name):
+            changed["name"] = fill(model.name, **self._places, more=more)
+        if model.templated:
+            label = fill(str(model.version), **self._places, more=more) if self._makes else None
+            changed["version"] = label
+        return dataclasses.replace(model, **changed) if changed else model
+
     def _find(self, model: Model) -> ModelVersion:
         from warmcell.client import Client
 
         client = Client()
         version = None if model.version is None else str(model.version)
         if not (self._makes and model.makes):
-            if model.templated:
-                version = None
             return client.get_model_version(model.name, version)
-        label = fill(version, **self._places) if version is not None else None
-        return client._make_model_version(model, label, self._places["run_id"])
+        return client._make_model_version(model, version, self._places["run_id"])
 
     def began(self, run: Execution, node: Node) -> None:
         """A step begins: in a run that makes versions, one with a model of its own is of that."""
@@ -115,21 +131,21 @@ class RunModels:
         try:
             found = model_option(model, f"step `{node.name}`")
             if found is not None:
-                self.link(found, node.name)
+                self.link(found, node.name, node.step)
         except WarmcellError as error:
             # What a step does is worth more than to which model it belongs.
             run.log("log", f"Step `{node.name}` is not linked to its model: {error}\n", node.name)
 
-    def link(self, model: Model, step: str | None = None) -> None:
-        """Say that the run, or a step of it, is one of the version's."""
-        version = self.of(model).model_version
+    def link(self, model: Model, called: str | None = None, step: Step | None = None) -> None:
+        """Say that the run, or the step run ``called`` of it, is one of the version's."""
+        version = self.of(model, step).model_version
         run_id = self._places["run_id"]
-        subject = f"{run_id}/{step}" if step else run_id
+        subject = f"{run_id}/{called}" if called else run_id
         with self._lock:
             if (version.id, subject) in self._linked:
                 return
             self._linked.add((version.id, subject))
-        version.link("step" if step else "run", subject)
+        version.link("step" if called else "run", subject)
 
 
 def model_option(given: Any, owner: str) -> Model | None:
@@ -155,18 +171,19 @@ def models_for(run: Execution, time: int, outer: Scope | None = None) -> RunMode
         return None
     own = model_option(pipeline.options.model, f"pipeline `{pipeline.name}`")
     steps = pipeline.plan().analysis.steps
-    others = [model_option(s.options.model, f"step `{s.name}`") for s in steps]
-    if own is None and not any(others):
+    others = [(model_option(s.options.model, f"step `{s.name}`"), s) for s in steps]
+    if own is None and not any(other for other, _ in others):
         return None
     models = RunModels(
-        run_id=run.run_id, run_name=run.run_name, pipeline=pipeline.name, time=time, makes=True
-    )
+        run_id=run.run_id, run_name=run.run_name, pipeline=pipeline.name, time=time, makes=True,
+        substitutions=pipeline.options.substitutions,
+    )  # fmt: skip
     try:
         if own is not None:
             models.link(own)
-        for other in others:
+        for other, step in others:
             if other is not None:
-                models.of(other)
+                models.of(other, step)
     except LinkError as error:  # without a host nothing of the run is kept either
         log.warning("This run is not linked to its model: %s", error)
     return models
@@ -187,8 +204,11 @@ def model_of(run: Execution, step: Step | None = None) -> Model:
             hint='Write @pipeline(model=Model(name="churn")).',
         )
     if run.models is None:
-        run.models = RunModels(run_id=run.run_id, run_name=run.run_name)
-    return run.models.of(model)
+        run.models = RunModels(
+            run_id=run.run_id, run_name=run.run_name, pipeline=run.pipeline.name,
+            substitutions=run.pipeline.options.substitutions,
+        )  # fmt: skip
+    return run.models.of(model, step if given else None)
 
 
 def followed_by(pipeline: Pipeline, alias: str | None) -> RunModels | None:

@@ -19,7 +19,7 @@ class Model:
     """A model by name, and which version of it.
 
     Args:
-        name: of the model; made with the first version.
+        name: of the model; made with the first version. It may have places, too.
         version: a label ("1.0.5", made where there is none), a number or a stage (which must be
             there), or a text with places: "run-{run.id[:8]}", "{date}". Without one each run of a
             pipeline makes a new version. A served call makes none: it sees what the deployment
@@ -93,7 +93,7 @@ class Model:
         if self._found is None:
             from warmcell.client import Client
 
-            if self.templated:
+            if self.templated or has_places(self.name):
                 raise NotFound(
                     f"Which version '{self.version}' of model '{self.name}' is, a run decides.",
                     hint="Inside of it, ask get_step_context().model.",

@@ -116,6 +116,7 @@ async def _rollback(host: Host, call: Call) -> Result:
             await _roll(host, deployment, to)
     host.dispatcher.switched(deployment)
     host.restoring.switched(deployment)
+    host.followers.wake()  # what is warm again may be of a version of its model before this one
     took = time.perf_counter() - began
     host.store.append(DeploymentEntry(deployment.record(host.host_id)))
     note_change(

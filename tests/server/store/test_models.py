@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.server.store.builders import WAIT, entry, raw, run
-from warmcell.errors import Conflict, InvalidName, NotFound
+from tests.server.store.builders import WAIT, deployment, entry, raw, run
+from warmcell.errors import Conflict, InvalidName, NotFound, UsageError
 from warmcell.ids import new_id, now
-from warmcell.records import ArtifactRecord, RunDetail, VersionRecord
+from warmcell.records import ArtifactRecord, DeploymentEntry, RunDetail, VersionRecord
 from warmcell_server.store import Store
 
 
@@ -34,6 +34,11 @@ def stage(store: Store, version: dict[str, Any], stage: str, **request: Any) -> 
         store, "set_stage", model=version["model"], version=version["id"], stage=stage, **request
     )
     return moved
+
+
+def deploy(store: Store, name: str, **changes: Any) -> None:
+    store.append(DeploymentEntry(deployment(name, store.host_id, **changes)))
+    assert store.deployments().result(WAIT)  # which waits for what was appended
 
 
 def version(artifact: str, run_id: str, step: str, role: str | None = None) -> VersionRecord:
@@ -71,13 +76,48 @@ def test_a_repeated_request_makes_one_version(store: Store) -> None:
     assert len(read(store, "alias_moves", model="churn")) == 1
 
 
-@pytest.mark.parametrize("label", ["latest", "production", "12", " "])
+@pytest.mark.parametrize("label", ["latest", "production", "012", " "])
 def test_a_label_that_means_something_else(store: Store, label: str) -> None:
     """Stages and numbers name versions already: a label of that form is refused."""
     with pytest.raises(InvalidName, match="cannot be the name of a version"):
         make(store, version=label)
     with pytest.raises(NotFound):  # and nothing was made half
         read(store, "model", name="churn")
+
+
+def test_a_label_that_is_a_number_is_the_number(store: Store) -> None:
+    """So that both ways to name a version mean the same one, and the next gets the next."""
+    assert (make(store, version="3")["number"], make(store)["number"]) == (3, 4)
+    with pytest.raises(InvalidName, match="cannot be the name of a version of model 'churn' any"):
+        make(store, version="2")
+
+
+def test_tags_are_put_on_as_everywhere(store: Store) -> None:
+    """An exclusive tag moves to the newest version, and the model, which excludes none, is without
+    it; one that is given for the model itself is refused."""
+    change(store, "create_tag", name="best", exclusive=True)
+    first = make(store, tags=["best", "plain"], model_tags=["best", "plain"])
+    second = make(store, tags=["best"])
+    assert read(store, "model", name="churn")["tags"] == ["plain"]
+    ids = {first["id"]: ["plain"], second["id"]: ["best"]}
+    for id_, tags in ids.items():
+        assert read(store, "model_version", id=id_)["tags"] == tags
+    with pytest.raises(UsageError, match="excludes another"):
+        change(store, "put_model", name="churn", tags=["best"])
+
+
+def test_what_is_served_is_not_deleted(store: Store) -> None:
+    """A version that a deployment follows stays, and its model, also where its alias is gone."""
+    deploy(store, "front")
+    held = make(store)
+    link = {"kind": "deployment", "subject": "front", "role": "deployment"}
+    change(store, "link_model", id=held["id"], **link)
+    with pytest.raises(Conflict, match="Version '1' of model 'churn' is what deployment 'front'"):
+        change(store, "delete_model_version", id=held["id"])
+    with pytest.raises(Conflict, match="is what deployment 'front' serves"):
+        change(store, "delete_model", name="churn", force=True)
+    deploy(store, "front", state="removed")
+    assert change(store, "delete_model", name="churn")["deleted"]
 
 
 def test_stages(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from warmcell.errors import Conflict, InvalidName, NotFound
@@ -17,6 +18,7 @@ from .models import (
     no_model,
     version_row,
 )
+from .tags import attach
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -49,7 +51,7 @@ def put_model(connection: DuckDBPyConnection, request: dict[str, Any]) -> dict[s
         raise Conflict(
             f"There is a model '{name}' already.", hint="Use it, or choose another name."
         )
-    _tag(connection, "model", name, request.get("tags") or (), request.get("user"))
+    attach(connection, "model", name, request.get("tags") or (), request.get("user"))
     return get_model(connection, {"name": name})
 
 
@@ -64,8 +66,9 @@ def make_model_version(connection: DuckDBPyConnection, request: dict[str, Any]) 
     _check_run(connection, request.get("run_id"))
     put_model(
         connection,
-        {"name": model, "about": request.get("model_about"), "tags": request.get("model_tags"),
-         "user": user, "time": request.get("time")},
+        {"name": model, "about": request.get("model_about"), "user": user,
+         "tags": _not_exclusive(connection, request.get("model_tags") or ()),
+         "time": request.get("time")},
     )  # fmt: skip
     if label is not None:
         found = labelled(connection, model, label)
@@ -73,7 +76,8 @@ def make_model_version(connection: DuckDBPyConnection, request: dict[str, Any]) 
             raise Conflict(f"Model '{model}' has a version '{label}' already.")
         if found:
             return found | {"created": False}
-        check_label(connection, model, label)
+        if not label.isdecimal():
+            check_label(connection, model, label)
     rows = connection.execute(
         "SELECT greatest((SELECT coalesce(max(number), 0) FROM data.model_versions WHERE model = ?)"
         ", coalesce(CAST(m.about->>'$._last' AS INTEGER), 0)) + 1 FROM data.models m "
@@ -81,6 +85,8 @@ def make_model_version(connection: DuckDBPyConnection, request: dict[str, Any]) 
         [model, model],
     ).fetchall()
     number, time = rows[0][0], request.get("time") or now()
+    if label is not None and label.isdecimal():
+        number = _number(model, label, number)
     connection.execute(
         "INSERT INTO data.model_versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
@@ -89,27 +95,37 @@ def make_model_version(connection: DuckDBPyConnection, request: dict[str, Any]) 
         ],
     )  # fmt: skip
     touch(connection, model, time)
-    _tag(connection, "model_version", request["id"], request.get("tags") or (), user, model)
+    attach(connection, "model_version", request["id"], request.get("tags") or (), user)
     made = version_row(connection, request["id"])
     assert made is not None
     return made | {"created": True}
 
 
+def _number(model: str, label: str, following: int) -> int:
+    """The number of a version whose label is a number: that one, so that both mean the same."""
+    if label != str(int(label)) or not following <= int(label) < 2**31:
+        raise InvalidName(
+            f"'{label}' cannot be the name of a version of model '{model}' any more.",
+            hint=f"A name that is a number is the version's number, and the next is {following}.",
+        )
+    return int(label)
+
+
 def update_model_version(connection: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, Any]:
     """Change what ``about`` says of the version ``id``, and add tags to it."""
     rows = connection.execute(
-        "SELECT about, model FROM data.model_versions WHERE id = ?", [request["id"]]
+        "SELECT about FROM data.model_versions WHERE id = ?", [request["id"]]
     ).fetchall()
     if not rows:
         raise NotFound(f"There is no model version with the id '{request['id']}'.")
-    about, model = rows[0]
+    about = rows[0][0]
     merged = json.loads(about or "{}") | (request.get("about") or {})
     connection.execute(
         "UPDATE data.model_versions SET about = ?, updated_at = ? WHERE id = ?",
         [json.dumps(merged), now(), request["id"]],
     )
     tags = request.get("tags") or ()
-    _tag(connection, "model_version", request["id"], tags, request.get("user"), model)
+    attach(connection, "model_version", request["id"], tags, request.get("user"))
     return get_model_version(connection, {"id": request["id"]})
 
 
@@ -124,6 +140,8 @@ def delete_model_version(connection: DuckDBPyConnection, request: dict[str, Any]
             f"{', '.join(row['aliases'])} points to it.",
             hint="Move that to another version, or archive this one first.",
         )
+    what = f"Version '{row['version']}' of model '{row['model']}'"
+    _check_served(connection, "l.version = ?", row["id"], what)
     _forget(connection, "id = ?", row["id"])
     connection.execute(
         "UPDATE data.models SET about = json_merge_patch(coalesce(about, '{}'), "
@@ -148,11 +166,27 @@ def delete_model(connection: DuckDBPyConnection, request: dict[str, Any]) -> dic
             f"Version '{held[0][0]}' of model '{name}' is in production.",
             hint="Archive it first, or delete with force=True.",
         )
+    served = "l.version IN (SELECT id FROM data.model_versions WHERE model = ?)"
+    _check_served(connection, served, name, f"Model '{name}'")
     _forget(connection, "model = ?", name)
     connection.execute("DELETE FROM data.aliases WHERE model = ?", [name])
     connection.execute("DELETE FROM data.tagged WHERE kind = 'model' AND subject = ?", [name])
     connection.execute("DELETE FROM data.models WHERE name = ?", [name])
     return {"deleted": True}
+
+
+def _check_served(connection: DuckDBPyConnection, where: str, value: str, what: str) -> None:
+    """Raise :class:`Conflict` while a deployment that is not removed serves it."""
+    rows = connection.execute(
+        "SELECT d.name FROM data.model_links l JOIN data.deployments d ON d.name = l.subject "
+        f"WHERE l.kind = 'deployment' AND d.state <> 'removed' AND {where} LIMIT 1",
+        [value],
+    ).fetchall()
+    if rows:
+        raise Conflict(
+            f"{what} is what deployment '{rows[0][0]}' serves.",
+            hint="Promote another version, or delete the deployment first.",
+        )
 
 
 def check_label(connection: DuckDBPyConnection, model: str, label: str) -> None:
@@ -185,6 +219,16 @@ def touch(connection: DuckDBPyConnection, model: str, time: int) -> None:
     connection.execute("UPDATE data.models SET updated_at = ? WHERE name = ?", [time, model])
 
 
+def _not_exclusive(connection: DuckDBPyConnection, tags: Sequence[str]) -> list[str]:
+    """Those that a model can have: it excludes no other one, and its version gets the rest."""
+    rows = connection.execute(
+        "SELECT name FROM data.tags WHERE exclusive AND name IN (SELECT unnest(?::VARCHAR[]))",
+        [list(tags)],
+    ).fetchall()
+    exclusive = {name for (name,) in rows}
+    return [tag for tag in tags if tag not in exclusive]
+
+
 def _forget(connection: DuckDBPyConnection, where: str, value: str) -> None:
     """Delete versions and everything that is said about them."""
     chosen = f"(SELECT id FROM data.model_versions WHERE {where})"
@@ -195,26 +239,6 @@ def _forget(connection: DuckDBPyConnection, where: str, value: str) -> None:
     ):
         connection.execute(f"DELETE FROM data.{table} WHERE {condition} IN {chosen}", [value])
     connection.execute(f"DELETE FROM data.model_versions WHERE {where}", [value])
-
-
-def _tag(
-    connection: DuckDBPyConnection,
-    kind: str,
-    subject: str,
-    tags: Any,
-    user: str | None,
-    scope: str | None = None,
-) -> None:
-    for tag in tags:
-        time = now()
-        connection.execute(
-            "INSERT INTO data.tags VALUES (?, NULL, false, false, ?, ?) ON CONFLICT DO NOTHING",
-            [tag, time, user],
-        )
-        connection.execute(
-            "INSERT INTO data.tagged VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            [tag, kind, subject, scope, time, user],
-        )
 
 
 CHANGES = {
