@@ -5,10 +5,10 @@ from __future__ import annotations
 from warmcell_server.operation import Route
 from warmcell_server.operations import (
     artifacts,
-    cache,
     changes,
     deployments,
     keys,
+    lineage,
     logs,
     metadata,
     models,
@@ -38,11 +38,11 @@ ROUTES: tuple[Route, ...] = (
     *changes.ROUTES,
     *runs.ROUTES,
     *artifacts.ROUTES,
-    *cache.ROUTES,
     *rerun.ROUTES,
     *tags.ROUTES,
     *metadata.ROUTES,
     *logs.ROUTES,
+    *lineage.ROUTES,
     *store.ROUTES,
     *models.ROUTES,
 )

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import (
     aliases,
-    cache,
     deleting,
     finding,
     lineage,
@@ -23,6 +22,8 @@ from . import (
     modellinks,
     modelmaking,
     models,
+    openlineage,
+    origin,
     tags,
     versions,
 )
@@ -42,8 +43,9 @@ READS: dict[str, Work] = {
     **modellinks.READS,
     **tags.READS,
     **metadata.READS,
-    **cache.READS,
     **lineage.READS,
+    **origin.READS,
+    **openlineage.READS,
 }
 CHANGES: dict[str, Work] = {
     **versions.CHANGES,
@@ -53,6 +55,5 @@ CHANGES: dict[str, Work] = {
     **modellinks.CHANGES,
     **tags.CHANGES,
     **metadata.CHANGES,
-    **cache.CHANGES,
 }
 READS |= logs.READS

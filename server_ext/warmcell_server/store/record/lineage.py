@@ -13,19 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from warmcell.errors import QueryError, UsageError
-from warmcell_server.store.jsontext import decode
 
-from .answers import asked, dicts
+from .answers import asked
 from .describing import described, runs_described
 from .edges import Edge, Node, flows, runs_of
-from .finding import find_version
 from .neighbours import Neighbours
 from .subjects import resolve
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["READS", "lineage", "version_origin"]
+__all__ = ["READS", "lineage"]
 
 DEPTH, MAX_DEPTH = 20, 100
 NODES, MAX_NODES = 300, 2000
@@ -100,59 +98,7 @@ def lineage(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, An
     }
 
 
-def version_origin(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, Any]:
-    """Return where one artifact version comes from; ``name``, ``version`` and ``tag`` as in
-    :func:`.finding.find_version`.
-
-    ``run`` with its ``parameters``, ``step`` with its ``inputs``, ``snapshot`` and ``code`` (each
-    part with ``name``, ``kind``, ``source``, ``cell``) are None, and ``code`` is empty, where they
-    are not known: it was saved outside of a run, or its run was deleted. ``inputs`` are the
-    versions that its step took, by input.
-    """
-    version = find_version(cursor, request)
-    found: dict[str, Any] = {
-        "version": {key: version[key] for key in ("id", "artifact", "number", "version", "type")},
-        "run": None, "step": None, "snapshot": None, "code": [], "inputs": [],
-    }  # fmt: skip
-    run_id, step = version["run_id"], version["step"]
-    runs = dicts(
-        cursor,
-        "SELECT run_id, run_name, pipeline, status, trigger, deployment, snapshot, created_at, "
-        'parameters, notebook, "user", origin FROM data.runs WHERE run_id = ?',
-        [run_id],
-        ("parameters",),
-    )
-    if not runs:
-        return found
-    run = found["run"] = runs[0]
-    steps = dicts(
-        cursor,
-        "SELECT step, step_index AS index, status, attempts, inputs FROM data.steps "
-        "WHERE run_id = ? AND step = ?",
-        [run_id, step],
-        ("inputs",),
-    )
-    found["step"] = steps[0] if steps else None
-    maker = Node("run", run_id) if step is None else Node("step", f"{run_id}/{step}")
-    taken = {
-        edge.source.key: edge.name
-        for edge in flows(cursor, [run_id])[run_id]
-        if edge.target == maker and edge.relation == "input"
-    }
-    found["inputs"] = [
-        {
-            "input": taken[node["key"]],
-            "id": node["key"],
-            "label": node["label"],
-            **{key: node.get(key) for key in ("artifact", "version", "number", "type")},
-        }
-        for node in described(cursor, [Node("artifact_version", key) for key in taken])
-    ]
-    found["snapshot"], found["code"] = _code(cursor, run)
-    return found
-
-
-READS = {"lineage": lineage, "version_origin": version_origin}
+READS = {"lineage": lineage}
 
 
 class _Walk:
@@ -268,21 +214,3 @@ def _roots(cursor: DuckDBPyConnection, wanted: Wanted) -> list[Node]:
         if end.kind == "run"
     ]
     return list(dict.fromkeys([*nodes, *outside])) or [Node("run", subject.key)]
-
-
-def _code(
-    cursor: DuckDBPyConnection, run: dict[str, Any]
-) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """The snapshot that a run executed, and the source of all that it was made of."""
-    if run["snapshot"] is None:
-        return None, []
-    rows = dicts(
-        cursor,
-        "SELECT pipeline, number, digest, created_at, note, stored, source "
-        "FROM data.snapshots WHERE pipeline = ? AND number = ?",
-        [run["pipeline"], run["snapshot"]],
-    )
-    if not rows:
-        return None, []
-    source = decode(rows[0].pop("source") or "[]")
-    return rows[0], source if isinstance(source, list) else []
