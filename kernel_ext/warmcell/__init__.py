@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from warmcell.around.exchange import Request, Response
     from warmcell.artifacts.artifact_config import ArtifactConfig
     from warmcell.artifacts.external_artifact import ExternalArtifact
-    from warmcell.artifacts.saving import load_artifact, save_artifact
+    from warmcell.artifacts.preexisting import PreexistingArtifactPath
+    from warmcell.artifacts.saving import (
+        load_artifact,
+        log_artifact_metadata,
+        register_artifact,
+        save_artifact,
+    )
     from warmcell.backtests.gate import Gate
     from warmcell.caching.policy import CachePolicy
     from warmcell.caching.resuming import resume
@@ -47,6 +53,7 @@ __all__ = [
     "Gate",
     "Model",
     "Pipeline",
+    "PreexistingArtifactPath",
     "Request",
     "Response",
     "Retry",
@@ -60,8 +67,10 @@ __all__ = [
     "get_step_context",
     "link_artifact_to_model",
     "load_artifact",
+    "log_artifact_metadata",
     "log_metadata",
     "pipeline",
+    "register_artifact",
     "remove_tags",
     "report_progress",
     "resume",
@@ -79,6 +88,7 @@ _HOMES = {
     "Gate": "backtests.gate",
     "Model": "model.model",
     "Pipeline": "pipelines",
+    "PreexistingArtifactPath": "artifacts.preexisting",
     "Request": "around.exchange",
     "Response": "around.exchange",
     "Retry": "options",
@@ -92,8 +102,10 @@ _HOMES = {
     "get_step_context": "context",
     "link_artifact_to_model": "model.utils",
     "load_artifact": "artifacts.saving",
+    "log_artifact_metadata": "artifacts.saving",
     "log_metadata": "metadata.log",
     "pipeline": "pipelines",
+    "register_artifact": "artifacts.saving",
     "remove_tags": "tagging",
     "report_progress": "context",
     "resume": "caching.resuming",

@@ -25,6 +25,7 @@ from warmcell.runs import Run
 
 if TYPE_CHECKING:
     from warmcell.artifacts.keeping import Keeper
+    from warmcell.artifacts.policy import ArtifactPolicy
     from warmcell.caching.reuse import Wish
     from warmcell.pipelines import Pipeline
     from warmcell.recording import Recorder
@@ -84,6 +85,7 @@ def run(
         pipeline, arguments, run_id=record.run_id, token=token, run_name=run_name,
         echo=scope is None or scope.run.echo,
     )  # fmt: skip
+    execution.policy = _policy(pipeline)
     execution.models = models_for(execution, record.created_at, scope)
     live = _live(pipeline.name, plan.graph)
     execution.listener = live.update if live is not None else None
@@ -136,6 +138,16 @@ def _keeper(execution: Execution, blobs: Path, recorder: Recorder) -> Keeper:
 
     run_id = execution.run_id
     return Keeper(execution, blobs, lambda late: recorder.detail(run_id, RunDetail(versions=late)))
+
+
+def _policy(pipeline: Pipeline) -> ArtifactPolicy | None:
+    """Which artifacts its own settings keep; None, and all are kept, where they say nothing."""
+    rules = (pipeline.options.settings or {}).get("artifacts")
+    if not rules:
+        return None
+    from warmcell.artifacts.policy import ArtifactPolicy
+
+    return ArtifactPolicy(rules)
 
 
 def _rest(execution: Execution, record: RunRecord) -> RunDetail:
