@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas
@@ -12,7 +14,7 @@ import pytest
 from tests.kernel.shells import Notebook, notebook
 from warmcell import link
 from warmcell.client import Client
-from warmcell.errors import UsageError
+from warmcell.errors import QueryError, UsageError
 
 SETUP = """
 %load_ext warmcell
@@ -172,3 +174,85 @@ def test_the_view_of_calls_has_what_was_called(cell: Notebook) -> None:
         ["live", "succeeded", 0.4, True],
         ["live", "failed", None, True],
     ]
+
+
+# -- tables in SQL ---------------------------------------------------------------------------------
+
+
+def test_calls_of_a_deployment_are_a_table_in_sql(cell: Notebook) -> None:
+    """With a typed column for each parameter and output, named as in the frame."""
+    client = Client()
+    described = client.sql("DESCRIBE FROM calls('live')")
+    kinds = {row[0]: row[1] for row in described.rows}
+    assert kinds["customer.age"] == "BIGINT"
+    assert kinds["customer.since"] == "TIMESTAMP"
+    assert kinds["customer.tags"] == "JSON"
+    assert list(kinds)[-1] == "output.status"
+    table = client.sql(
+        'SELECT "customer.age", live.probability, "customer.since" FROM calls(\'live\') '
+        'WHERE "customer.income" > 0 ORDER BY 1'
+    )
+    assert table.rows == [[30, 0.3, "2020-01-02T03:04:05Z"], [40, 0.4, None]]
+    with pytest.raises(QueryError, match="no deployment 'nothing'"):
+        client.sql("FROM calls('nothing')")
+
+
+def test_frames_of_artifacts_are_tables_in_sql(cell: Notebook) -> None:
+    """The newest version, or that which a number, label or tag names; joined with views and with
+    each other, in WITH and in subqueries."""
+    cell(
+        "import pandas\nfrom warmcell import save_artifact\n"
+        "save_artifact(pandas.DataFrame({'age': [30, 40], 'name': ['a', 'b']}), 'people')\n"
+        "save_artifact(pandas.DataFrame({'age': [30], 'name': ['z']}), 'people', tags=['best'])\n"
+        "save_artifact(pandas.DataFrame({'age': [30], 'risk': [0.5]}), 'risks')\n"
+        "save_artifact({'n': 1}, 'no-table')"
+    )
+    client = Client()
+
+    def rows(query: str) -> list[list[Any]]:
+        return client.sql(query).rows
+
+    assert rows("SELECT name FROM artifact('people')") == [["z"]]
+    assert rows("SELECT name FROM artifact('people', 1) ORDER BY 1") == [["a"], ["b"]]
+    assert rows("SELECT name FROM artifact('people', version := '1') ORDER BY 1") == [["a"], ["b"]]
+    assert rows("SELECT name FROM artifact('people', tag := 'best') AS p") == [["z"]]
+    joined = (
+        "SELECT people.name, risks.risk FROM artifact('people') JOIN artifact('risks') USING (age)"
+    )
+    assert rows(joined) == [["z", 0.5]]
+    assert rows(
+        "WITH old AS (FROM artifact('people', 1)) SELECT o.name, c.probability FROM old o "
+        "JOIN calls('live') c ON c.\"customer.age\" = o.age ORDER BY 1"
+    ) == [["a", 0.3], ["b", 0.4]]
+    assert rows("SELECT count(*) FROM runs WHERE 30 IN (SELECT age FROM artifact('people'))") != [
+        [0]
+    ]
+    for query, why in (
+        ("FROM artifact('no-table')", "is no table: it is of the kind"),
+        ("FROM artifact('nothing')", "nothing"),
+        ("FROM artifact('people', 9)", "9"),
+        ("FROM artifact()", "takes a name"),
+        ("SELECT * FROM runs, artifact(run_id)", "does not take this"),
+        ("FROM artifact('people', 1, 'best', 4)", "does not take this"),
+        ("FROM read_parquet('x')", "not available"),
+        ("FROM 'x.parquet'", "no view"),
+    ):
+        with pytest.raises(QueryError, match=why):
+            rows(query)
+
+
+def test_a_table_whose_bytes_were_changed_is_refused(cell: Notebook) -> None:
+    """What is read is what was stored."""
+    blobs = Path(os.environ["WARMCELL_HOME"]) / "blobs"
+    before = set(blobs.iterdir())
+    cell(
+        "import pandas\nfrom warmcell import save_artifact\n"
+        "save_artifact(pandas.DataFrame({'age': [1]}), 'changed')"
+    )
+    [path] = set(blobs.iterdir()) - before
+    assert Client().sql("SELECT age FROM artifact('changed')").rows == [[1]]
+    data = bytearray(path.read_bytes())
+    data[10] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(QueryError, match="not those that were stored"):
+        Client().sql("SELECT age FROM artifact('changed')")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from warmcell.errors import NotFound, UsageError
-from warmcell.history.columns import Column, unpacked
+from warmcell.history.columns import merged, named, unpacked
 
 if TYPE_CHECKING:
     import pandas
@@ -23,7 +24,6 @@ ATTRIBUTE = "warmcell"
 
 _PAGE = 2_000  # calls that are fetched at once
 _STATUSES = ("queued", "running", "succeeded", "failed", "cancelled", "timed_out", "lost")
-_FIXED = ("created_at", "status", "duration", "snapshot", "user", "error_type", "error")
 
 
 def calls(
@@ -121,21 +121,14 @@ def _schemas(
             called = [(deployed.pipeline, deployed.snapshot)]
         except NotFound:
             return {}, {}
-    inputs: dict[str, Any] = {}
-    outputs: dict[str, Any] = {}
+    found = []
     for pipeline, number in called:
-        try:
-            snapshot = client.get_snapshot(pipeline, number)
-        except NotFound:
-            continue
-        for schema, found in ((inputs, "input_schema"), (outputs, "output_schema")):
-            _add(schema, snapshot.get(found) or {})
-    return inputs, outputs
-
-
-def _add(schema: dict[str, Any], older: Mapping[str, Any]) -> None:
-    for part in ("properties", "$defs"):
-        schema[part] = {**(older.get(part) or {}), **(schema.get(part) or {})}
+        with contextlib.suppress(NotFound):
+            found.append(client.get_snapshot(pipeline, number))
+    return (
+        merged(one.get("input_schema") for one in found),
+        merged(one.get("output_schema") for one in found),
+    )
 
 
 def _frame(
@@ -166,31 +159,16 @@ def _frame(
     }
     given = list(unpacked(inputs, [_json(row["parameters"]) for row in rows], unpack=unpack))
     got = list(unpacked(outputs, [_json(row["outputs"]) for row in rows], unpack=unpack))
-    names = [".".join(one.path) for one in (*given, *got)]
-    taken = {name for name in names if names.count(name) > 1} | {*_FIXED, "run_id"}
+    names = named([one.path for one in given], [one.path for one in got])
     places = {}
-    for place, columns in (("input", given), ("output", got)):
-        places[f"{place}s"] = _put(made, place, columns, taken)
+    for place, columns, called in zip(("inputs", "outputs"), (given, got), names, strict=True):
+        made |= {name: one.values for name, one in zip(called, columns, strict=True)}
+        places[place] = {name: list(one.path) for name, one in zip(called, columns, strict=True)}
     index = pandas.Index(column("run_id", "string"), name="run_id")
     frame = pandas.DataFrame({name: _series(values, index) for name, values in made.items()})
     frame.index = index
     frame.attrs[ATTRIBUTE] = {"deployment": deployment, **places}
     return frame
-
-
-def _put(
-    made: dict[str, Any], place: str, columns: Sequence[Column], taken: set[str]
-) -> dict[str, list[str]]:
-    """Add columns, those of a name that is taken as ``input.…`` or ``output.…``; return the path
-    of each by its name."""
-    paths = {}
-    for one in columns:
-        name = ".".join(one.path)
-        if name in taken or name in made:
-            name = f"{place}.{name}"
-        made[name] = one.values
-        paths[name] = list(one.path)
-    return paths
 
 
 def _series(values: Any, index: Any) -> Any:

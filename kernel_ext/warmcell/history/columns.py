@@ -6,10 +6,13 @@ decide what can be unpacked, and a column whose values do not fit its type has t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Column", "unpacked"]
+__all__ = ["FIXED", "Column", "Declared", "declared", "merged", "named", "unpacked"]
+
+FIXED = ("created_at", "status", "duration", "snapshot", "user", "error_type", "error")
+"""What there is of every call, whatever it takes and gives."""
 
 MOST_KEYS = 64  # of an object without a schema, that become columns
 _DEPTH = 8
@@ -24,6 +27,44 @@ class Column(NamedTuple):
 
     path: tuple[str, ...]
     values: Any
+
+
+class Declared(NamedTuple):
+    """A place that a schema has: ``kind`` is boolean, integer, number, string or None, ``format``
+    of a string date-time or date."""
+
+    path: tuple[str, ...]
+    kind: str | None
+    format: str | None = None
+
+
+def declared(schema: Mapping[str, Any]) -> list[Declared]:
+    """The columns that ``schema`` promises, objects unpacked as far as it names their fields."""
+    return list(_declared((), schema, schema.get("$defs") or {}, _DEPTH))
+
+
+def merged(schemas: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """One schema of several, the newest first: older ones add what it does not have any more."""
+    whole: dict[str, Any] = {"properties": {}, "$defs": {}}
+    for schema in schemas:
+        for part, known in whole.items():
+            whole[part] = {**((schema or {}).get(part) or {}), **known}
+    return whole
+
+
+def named(
+    inputs: Sequence[tuple[str, ...]], outputs: Sequence[tuple[str, ...]]
+) -> tuple[list[str], list[str]]:
+    """Names of columns, ``customer.age`` of the parameter's field; one that would come twice says
+    what it is: ``input.x``, ``output.x``."""
+    plain = [".".join(path) for path in (*inputs, *outputs)]
+    taken = {name for name in plain if plain.count(name) > 1} | {*FIXED, "run_id"}
+
+    def chosen(place: str, paths: Sequence[tuple[str, ...]]) -> list[str]:
+        names = map(".".join, paths)
+        return [f"{place}.{name}" if name in taken else name for name in names]
+
+    return chosen("input", inputs), chosen("output", outputs)
 
 
 def unpacked(
@@ -55,6 +96,18 @@ def _columns(
     for key in keys:
         inner = [value.get(key) if isinstance(value, dict) else None for value in values]
         yield from _columns((*path, key), declared.get(key) or {}, inner, definitions, depth - 1)
+
+
+def _declared(
+    path: tuple[str, ...], schema: Any, definitions: Mapping[str, Any], depth: int
+) -> Iterator[Declared]:
+    schema = _resolved(schema, definitions)
+    fields: Mapping[str, Any] = schema.get("properties") or {}
+    if path and (not fields or not depth or fields.keys() >= _FILE):
+        yield Declared(path, _kind(schema), schema.get("format"))
+        return
+    for key, inner in fields.items():
+        yield from _declared((*path, key), inner, definitions, depth - 1)
 
 
 def _keys(declared: Mapping[str, Any], values: Sequence[Any]) -> list[str] | None:

@@ -138,8 +138,10 @@ def _connect(layout: Layout, memory: str) -> duckdb.DuckDBPyConnection:
     try:
         _migrate(connection, migrations())
         # The order matters: the list first, then no file outside it, then no way to change that.
-        export = str(layout.export).replace("'", "''")
-        connection.execute(f"SET allowed_directories = ['{export}']")
+        # Of the blobs, users see those that are frames, by their name: made.py.
+        folders = [str(folder).replace("'", "''") for folder in (layout.export, layout.blobs)]
+        listed = "', '".join(folders)
+        connection.execute(f"SET allowed_directories = ['{listed}']")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
     except duckdb.Error as error:

@@ -17,7 +17,7 @@ from warmcell.errors import QueryError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["VIEWS", "check"]
+__all__ = ["OURS", "VIEWS", "check"]
 
 VIEWS = (
     "runs",
@@ -45,11 +45,14 @@ _SOURCES = frozenset(
 _TABLE_FUNCTIONS = frozenset(
     {"unnest", "range", "generate_series", "json_each", "json_tree", "repeat", "repeat_row"}
 )
+OURS = frozenset({"artifact", "calls"})
+"""Tables that are made of what is stored; see :mod:`.made`."""
+
 _FUNCTIONS_REFUSED = frozenset(
     {"getenv", "query", "query_table", "nextval", "currval", "current_setting", "getvariable",
      "sleep_ms", "write_log", "add_parquet_key", "json_execute_serialized_sql"}
 )  # fmt: skip
-_HINT = "Views: " + ", ".join(VIEWS) + "."
+_HINT = f"Views: {', '.join(VIEWS)}; and artifact('name'), calls('deployment')."
 
 
 def check(connection: DuckDBPyConnection, query: str) -> None:
@@ -130,7 +133,7 @@ def _source(source: Any, names: frozenset[str]) -> None:
         _table(path or [str(source.get("table_name"))], names)
     if kind == "TABLE_FUNCTION":
         name = str(source.get("function", {}).get("function_name", "")).lower()
-        if name not in _TABLE_FUNCTIONS:
+        if name not in _TABLE_FUNCTIONS | OURS:
             raise QueryError(f"The table function {name!r} is not available here.", hint=_HINT)
     for key, part in source.items():
         if key in ("left", "right", "source"):

@@ -102,7 +102,9 @@ class Owner:
                 return self._read(lambda cursor: get_run(cursor, run_id))
             case op.Query(query, limit, timeout):
                 return self._read(
-                    lambda cursor: msgspec.to_builtins(run_query(cursor, query, limit, timeout))
+                    lambda cursor: msgspec.to_builtins(
+                        run_query(cursor, query, limit, timeout, self._layout.blobs)
+                    )
                 )
             case op.ListSnapshots(pipeline):
                 return self._read(lambda cursor: list_snapshots(cursor, pipeline))

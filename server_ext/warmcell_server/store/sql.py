@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -19,6 +20,7 @@ from warmcell.errors import QueryError
 
 from .guard import check
 from .jsontext import decode
+from .made import expanded
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -40,8 +42,10 @@ class Table(msgspec.Struct):
     truncated: bool = False
 
 
-def run_query(cursor: DuckDBPyConnection, query: str, limit: int, timeout: float) -> Table:
-    """Run ``query`` on a cursor of its own.
+def run_query(
+    cursor: DuckDBPyConnection, query: str, limit: int, timeout: float, blobs: Path
+) -> Table:
+    """Run ``query`` on a cursor of its own. ``blobs`` has the files of artifacts.
 
     Raises :class:`QueryError` if it is refused, fails or takes more than ``timeout`` seconds.
     """
@@ -53,7 +57,7 @@ def run_query(cursor: DuckDBPyConnection, query: str, limit: int, timeout: float
         check(cursor, query)
         try:
             cursor.execute("BEGIN TRANSACTION READ ONLY")
-            return _fetch(cursor.execute(query), limit)
+            return _fetch(cursor.execute(expanded(cursor, query, blobs)), limit)
         except duckdb.InterruptException as error:
             raise QueryError(
                 f"The query took more than {timeout:g} s and was stopped.",
