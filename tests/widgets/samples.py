@@ -28,6 +28,11 @@ FAILED: dict[str, Any] = {
     },
     "notebook": "churn.ipynb",
     "user": "ada",
+    "tags": [EVIL],
+    "metadata": [
+        {"step": "features", "key": EVIL, "value": {"f1": EVIL}, "type": "dict", "time": None},
+        {"step": None, "key": "commit", "value": "abc", "type": "str", "time": None},
+    ],
     "steps": [
         {
             "step": "features",
@@ -39,6 +44,7 @@ FAILED: dict[str, Any] = {
             "attempts": 1,
             "upstream": [],
             "inputs": {"customer": "$customer"},
+            "cached": f"01a1fc08-46a7-782d-95e8-{EVIL}",
         },
         {
             "step": "respond",
@@ -51,6 +57,7 @@ FAILED: dict[str, Any] = {
             "upstream": ["features"],
             "inputs": {"p": "features.output", "note": "$note"},
             "error": {"type": "ValueError", "message": EVIL, "step": "respond"},
+            "uncached": f"the code is another one {EVIL}",
         },
     ],
     "artifacts": [

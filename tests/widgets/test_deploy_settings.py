@@ -86,6 +86,24 @@ def test_the_form_knows_every_setting_and_its_default(views: Mounted) -> None:
         assert usual[name] == (f"{value:g}" if isinstance(value, float) else str(value))
 
 
+def test_rules_for_artifacts_and_the_stage_that_is_followed(views: Mounted) -> None:
+    """A rule for all outputs is a choice; rules by name are shown, and stay unless another one is
+    chosen."""
+    rules = {"model": "all", "*": 0.1}
+    view = form(views, _settings={"artifacts": rules, "follow": "production"})
+    kept = view.get_by_label("outputs kept as artifacts")
+    assert kept.input_value() == "model=all *=0.1"
+    assert view.get_by_label("follow a stage").input_value() == "production"
+    kept.select_option("errors")
+    view.get_by_label("follow a stage").fill("")
+    view.get_by_text("2 changed").wait_for()
+    view.get_by_role("button", name="Deploy", exact=True).click()
+    (asked,) = sent(views, "warmcell-deploy")
+    assert asked["settings"] == {"artifacts": "errors", "follow": None}
+    kept.select_option("model=all *=0.1")
+    view.get_by_text("1 changed").wait_for()
+
+
 def test_only_what_was_changed_is_sent(views: Mounted) -> None:
     """Fields begin with the pipeline's own settings; an emptied one is sent as null."""
     own = {"concurrency": 4, "timeout": 2.5, "record": 0.25, "cors": {"allow_origins": ["*"]},

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.widgets.samples import DEPLOYMENT, FAILED, SCHEMA, SUCCEEDED
+from tests.widgets.samples import DEPLOYMENT, EVIL, FAILED, SCHEMA, SUCCEEDED
 from warmcell.graph import Graph, Node
 from warmcell_widgets import Dag, render
 from warmcell_widgets.deployments import curl_line, example_parameters
+from warmcell_widgets.record import RECORDS, record_html, record_text
 
 VOID = {"br", "img", "hr"}
 
@@ -54,6 +55,27 @@ def graph() -> Graph:
     return Graph(nodes)
 
 
+RECORD: dict[str, Any] = {
+    "versions": [
+        {"artifact": EVIL, "version": "1", "type": f"a.{EVIL}", "facts": {"schema": {EVIL: "int"}},
+         "size": 3, "tags": [EVIL], "created_at": "2026-11-21T02:56:08Z", "status": "stored"},
+    ],
+    "models": [
+        {"name": EVIL, "versions": 2, "latest": EVIL, "aliases": {"production": EVIL}, "tags": [],
+         "updated_at": "2026-11-21T02:56:08Z"},
+    ],
+    "tags": [{"name": EVIL, "uses": {"run": 2}, "created_at": "2026-11-21T02:56:08Z"}],
+    "logs": [
+        {"time": "2026-11-21T02:56:08Z", "pipeline": EVIL, "step": EVIL, "text": EVIL,
+         "run_id": "x", "level": None, "stream": "stdout"},
+    ],
+}  # fmt: skip
+
+
+def record(name: str) -> str:
+    return record_html(RECORDS[name], RECORD, as_of=None)
+
+
 PAGES = {
     "run": lambda: render.run_html(FAILED),
     "succeeded": lambda: render.run_html(SUCCEEDED, graph=graph()),
@@ -64,6 +86,10 @@ PAGES = {
     "none": lambda: render.runs_html([]),
     "deployment": lambda: render.deployment_html(DEPLOYMENT),
     "deployments": lambda: render.deployments_html([DEPLOYMENT]),
+    "artifacts": lambda: record("artifacts"),
+    "models": lambda: record("models"),
+    "tags": lambda: record("tags"),
+    "logs": lambda: record("logs"),
     "graph": lambda: render.graph_html(graph(), title="churn", note="3 steps"),
     "table": lambda: render.table_html(["a", "b"], [[1, None], ["<b>", {"x": 1}]], note="cut"),
 }
@@ -92,6 +118,32 @@ def test_a_failed_run_says_where_and_why() -> None:
         assert part in text
     assert "\x1b" not in text
     assert "call of churn, snapshot 3" in text
+
+
+def test_a_run_tells_tags_metadata_and_what_was_reused() -> None:
+    """Metadata by step and key; of a step from which run its results are, or why they are its
+    own."""
+    text = Outline(render.run_html(FAILED)).text
+    for part in (
+        EVIL,
+        f"features.{EVIL}",
+        "commit",
+        "reused",
+        f"not reused: the code is another one {EVIL}",
+    ):
+        assert part in text
+
+
+def test_records_as_text() -> None:
+    """What the tabs of the history show, as tables of text."""
+    assert record_text(RECORDS["models"], {"models": []}) == "There are no models."
+    table = record_text(RECORDS["models"], RECORD).splitlines()
+    assert "stages and aliases" in table[0]
+    assert "production: <img" in table[2]
+    part = {"runs": 2, "bytes": 2_000}
+    used = {"total": 5_000_000, "database": 0, "runs": 9, "blobs": 1, "artifacts": 3,
+            "last_day": part, "last_week": part}  # fmt: skip
+    assert "5 MB" in record_text(RECORDS["store"], used)
 
 
 def test_the_graph_is_drawn_with_states_and_inputs() -> None:

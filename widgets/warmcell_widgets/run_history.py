@@ -13,10 +13,11 @@ from warmcell.link import control
 from warmcell_widgets.assets import script
 from warmcell_widgets.bridge import HostView
 from warmcell_widgets.markup import text, wrap
+from warmcell_widgets.record import RECORDS, record_html, record_text
 from warmcell_widgets.runs import runs_html, runs_text
 
 FILTERS = ("pipeline", "deployment", "snapshot", "status", "trigger", "since", "until", "tag")
-VIEWS = ("runs", "artifacts", "models", "tags", "logs", "store")
+VIEWS = ("runs", *RECORDS)
 STATIC_ROWS = 20
 
 
@@ -24,9 +25,9 @@ class History(HostView):
     """Runs, newest first; new ones appear without running a cell again, a click opens one.
 
     ``limit`` is the length of a page; the filters are those of ``Client().list_runs``: pipeline,
-    deployment, snapshot, status, trigger, since, until, tag. ``view`` is the tab that it opens with:
-    runs, artifacts, models, tags, logs or store. Raises :class:`UsageError` for another filter or
-    view and whatever the host raises where there is none.
+    deployment, snapshot, status, trigger, since, until, tag. ``view`` is the tab that it opens
+    with: runs, artifacts, models, tags, logs or store. Raises :class:`UsageError` for another
+    filter or view and whatever the host raises where there is none.
     """
 
     _esm: ClassVar[str] = script("history.js")
@@ -58,8 +59,17 @@ class History(HostView):
     def _title(self) -> str:
         return f"Runs of {', '.join(self._filters.values())}" if self._filters else "Runs"
 
+    def _answer_of(self) -> Any:
+        """What the host says for the tab that the view opens with, if that is not the runs."""
+        record = RECORDS[self._view]
+        wanted = {**self._filters, "limit": STATIC_ROWS}
+        query = urlencode({name: value for name, value in wanted.items() if name in record.takes})
+        return control("GET", f"{record.path}?{query}" if query else record.path)
+
     def static_html(self) -> str:
         try:
+            if self._view in RECORDS:
+                return record_html(RECORDS[self._view], self._answer_of(), as_of=now())
             page = self._page(self._filters, STATIC_ROWS)
         except WarmcellError as error:
             return wrap(f'<p class="wc-dim">The run history: {text(error)}</p>')
@@ -68,6 +78,8 @@ class History(HostView):
 
     def static_text(self) -> str:
         try:
+            if self._view in RECORDS:
+                return record_text(RECORDS[self._view], self._answer_of())
             return runs_text(self._page(self._filters, STATIC_ROWS)["runs"])
         except WarmcellError as error:
             return f"The run history: {error}"

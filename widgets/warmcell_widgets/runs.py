@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from warmcell.records import TERMINAL
 from warmcell_widgets import formatting as fmt
 from warmcell_widgets.drawing import GraphLike, graph_svg, views
 from warmcell_widgets.markup import (
@@ -20,6 +19,7 @@ from warmcell_widgets.markup import (
     values,
     wrap,
 )
+from warmcell_widgets.noted import fresh_html, noted_html, replay_html, reused_html
 
 MAX_LOG_LINES = 200
 MOST_DRAWN = 60
@@ -50,24 +50,15 @@ def run_body(run: Json, *, graph: GraphLike | None = None) -> str:
     if graph is not None:
         parts.append(f'<div class="wc-part wc-graph">{run_graph(graph, steps)}</div>')
     if steps:
-        parts.append(fold(f"{count(steps, 'step')}", steps_html(steps)))
+        parts.append(fold(f"{count(steps, 'step')}", steps_html(steps) + fresh_html(steps)))
     if run.get("parameters"):
         parts.append(fold("inputs", values(run["parameters"])))
+    parts.append(noted_html(run))
     if run.get("artifacts"):
         parts.append(fold(count(run["artifacts"], "artifact"), _artifacts(run["artifacts"])))
     if run.get("logs"):
         parts.append(fold("log", logs_html(run["logs"])))
-    return "".join([*parts, _replay(run)])
-
-
-def _replay(run: Json) -> str:
-    """How to have a run in a notebook, and which run it repeats."""
-    if run.get("status") not in TERMINAL or run.get("snapshot") is None:
-        return ""
-    line = f"Replay it in a notebook: <code>%replay {text(run.get('run_id'))}</code>"
-    if run.get("origin"):
-        line += f"; it repeats run {text(run['origin'])}"
-    return f'<div class="wc-part wc-dim">{line}</div>'
+    return "".join([*parts, replay_html(run)])
 
 
 def run_text(run: Json) -> str:
@@ -153,7 +144,8 @@ def steps_html(steps: Sequence[Json]) -> str:
         attempts = step.get("attempts") or 1
         tries = f' <span class="wc-dim">{attempts} attempts</span>' if attempts > 1 else ""
         rows.append(
-            f"<td>{status_mark(step.get('status'))} {text(step.get('step'))}{tries}</td>"
+            f"<td>{status_mark(step.get('status'))} {text(step.get('step'))}{tries}"
+            f"{reused_html(step)}</td>"
             f'<td class="wc-lane">{_bar(step, first, span, seconds)}</td>'
             f'<td class="wc-num">{text(fmt.duration(seconds))}</td>'
         )
@@ -215,6 +207,7 @@ def _artifacts(artifacts: Sequence[Json]) -> str:
     rows = [
         (
             f"{item.get('step')}.{item.get('name')}",
+            f"{item['artifact']} {item.get('version')}" if item.get("artifact") else "",
             item.get("kind"),
             item.get("type"),
             item.get("preview") or fmt.short(item.get("value"), 80),
@@ -222,7 +215,8 @@ def _artifacts(artifacts: Sequence[Json]) -> str:
         )
         for item in artifacts
     ]
-    return table(("artifact", "kind", "type", "value", "size"), rows, numbers={4}, clip={3})
+    titles = ("output", "artifact", "kind", "type", "value", "size")
+    return table(titles, rows, numbers={5}, clip={4})
 
 
 # -- many runs -------------------------------------------------------------------------------

@@ -114,6 +114,7 @@ export async function versionDetail(shell, id, changed) {
   if (version.about?.libraries) body.append(section("libraries", valuesNode(version.about.libraries)));
   body.append(section("tags", tagEditor(shell, { kind: "artifact_version", id: version.id }, version.tags, changed)));
   if (version.kept_by?.length) body.append(section("used by", keepersNode(shell, version.kept_by)));
+  if (version.run_id) body.append(makingNode(shell, version));
   body.append(lineagePart(shell, "artifact_version", version.id));
   const line = loadLine(version);
   const call = make("div", "wc-call", make("pre", "wc-text", line), copyButton(() => line));
@@ -125,6 +126,37 @@ function origin(shell, version) {
   if (!version.run_id) return null;
   const words = `${version.step ?? "run"} of ${version.pipeline ?? "a run"}, run ${shortId(version.run_id)}`;
   return link(words, version.run_id, () => shell.open("run", version.run_id));
+}
+
+/** How a version was made: parameters, inputs and code, asked for once it is opened. */
+function makingNode(shell, version) {
+  const node = make("details", "wc-part wc-making", make("summary", "", "how it was made"));
+  node.addEventListener("toggle", async () => {
+    if (!node.open || node.childNodes.length > 1) return;
+    const body = make("div", "wc-dim", "loading…");
+    node.append(body);
+    try {
+      const made = await shell.host.request("GET", api("artifact-versions", version.id, "origin"));
+      body.replaceWith(...madeNodes(shell, made));
+    } catch (error) {
+      setText(body, error.message);
+    }
+  });
+  return node;
+}
+
+function madeNodes(shell, { run, inputs, snapshot, code }) {
+  const nodes = [];
+  const named = (words) => make("p", "wc-label", words);
+  if (run?.parameters && Object.keys(run.parameters).length) nodes.push(named("parameters"), valuesNode(run.parameters));
+  if (inputs.length) {
+    nodes.push(named("inputs"), facts(inputs.map((one) => [one.input, link(`${one.artifact}, version ${one.version}`,
+      one.id, () => shell.open("artifact_version", one.id))])));
+  }
+  for (const part of code) nodes.push(named(`${part.kind ?? "code"} ${part.name ?? ""}`), make("pre", "wc-text", part.source));
+  if (snapshot) nodes.push(make("p", "wc-dim", `Snapshot ${snapshot.number ?? snapshot} of ${run.pipeline}`));
+  if (!nodes.length) nodes.push(make("p", "wc-dim", run ? "Its run says no more." : "Its run is not kept any more."));
+  return nodes;
 }
 
 function keepersNode(shell, keepers) {

@@ -6,9 +6,26 @@ const whole = (text) => (/^[+-]?\d+$/.test(text) ? Number(text) : text);
 const decimal = (text) => (Number.isNaN(Number(text)) ? text : Number(text));
 const RECORDS = [["all", "every run"], ["errors", "failed runs only"], ["none", "no run"],
   ["0.5", "failures and 50 % of the rest"], ["0.1", "failures and 10 %"], ["0.01", "failures and 1 %"]];
+const KEPT = [["none", "none, described only"], ["all", "all"], ["errors", "those of failed runs"],
+  ["0.5", "of every second run"], ["0.1", "of 10 % of the runs"], ["0.01", "of 1 % of the runs"]];
 const truth = (text) => text === "true";
 const SOURCES = [["false", "no, the notebook's kernel"], ["true", "yes, a kernel of its own"]];
 const ACCESS = [["jupyter", "token, login or key"], ["public", "anybody (public)"]];
+
+/** Rules by name or pattern as one text, `all` or `model=all *=0.1`, and back. */
+function ruleWords(rules) {
+  const all = Object.entries(rules ?? { "*": "none" });
+  if (all.length === 1 && all[0][0] === "*") return String(all[0][1]);
+  return all.map(([name, rule]) => `${name}=${rule}`).join(" ");
+}
+
+function rulesOf(text) {
+  if (!text.includes("=")) return decimal(text);
+  return Object.fromEntries(text.split(/\s+/).map((part) => {
+    const cut = part.lastIndexOf("=");
+    return [part.slice(0, cut), decimal(part.slice(cut + 1))];
+  }));
+}
 
 /** Setting, label, and what its field is. `usual` is what the host does where nothing is set. */
 export const FIELDS = [
@@ -25,6 +42,7 @@ export const FIELDS = [
   { name: "pool", label: "pool shared with others", usual: "none" },
   { name: "pool_size", label: "runs at once in the pool", usual: "1", read: whole, needs: "pool" },
   { name: "record", label: "recorded in the history", usual: "all", choices: RECORDS, read: decimal },
+  { name: "artifacts", label: "outputs kept as artifacts", usual: "none", choices: KEPT, read: rulesOf, show: ruleWords },
   { name: "redact", label: "masked: names", usual: "none", isWide: true,
     help: "names or patterns such as *password*, with spaces between",
     show: (value) => (value ?? []).join(" "),
@@ -41,6 +59,8 @@ export const FIELDS = [
     help: "seconds, or always",
     show: (value) => (value === true ? "always" : String(value || "")),
     read: (text) => (text === "always" ? true : decimal(text)) },
+  { name: "follow", label: "follow a stage of the model", usual: "none, it serves what is deployed",
+    help: "production, staging or an alias" },
   { heading: "who may call" },
   { name: "auth", label: "access", usual: "jupyter", choices: ACCESS },
   { name: "cors", label: "pages of other origins (CORS)", usual: "none", isWide: true,
