@@ -16,20 +16,23 @@ KEEP = "keep"
 
 # Each part: id of the version, kind of the keeper, who it is, and how. `picked` are the versions
 # that are asked for. A run that took a version from an earlier one (cached) has it as its output.
-# What a run or a step made belongs to the model that it was made for.
+# What a run or a step made belongs to the model that it was made for. The bounds of the ids let
+# DuckDB leave out what is older or newer.
 _QUERY = """
 WITH picked AS (
     SELECT id, artifact, run_id, step FROM data.artifact_versions
-    WHERE id IN (SELECT unnest(?::VARCHAR[]))
-), gone AS (SELECT unnest(?::VARCHAR[]) AS run_id)
+    WHERE id BETWEEN $low AND $high AND id IN (SELECT unnest($wanted::VARCHAR[]))
+), gone AS (SELECT unnest($without::VARCHAR[]) AS run_id)
 SELECT u.version, 'run' AS kind, u.run_id AS name, max(u.input) AS how
 FROM data.uses u JOIN picked p ON p.id = u.version JOIN data.runs r ON r.run_id = u.run_id
-WHERE u.run_id IS DISTINCT FROM p.run_id AND u.run_id NOT IN (FROM gone)
+WHERE u.version BETWEEN $low AND $high AND u.run_id IS DISTINCT FROM p.run_id
+    AND u.run_id NOT IN (FROM gone)
 GROUP BY u.version, u.run_id
 UNION ALL
 SELECT a.version, 'run', a.run_id, max('output of ' || a.step)
 FROM data.artifacts a JOIN picked p ON p.id = a.version JOIN data.runs r ON r.run_id = a.run_id
-WHERE a.run_id IS DISTINCT FROM p.run_id AND a.run_id NOT IN (FROM gone)
+WHERE a.version BETWEEN $low AND $high AND a.run_id IS DISTINCT FROM p.run_id
+    AND a.run_id NOT IN (FROM gone)
 GROUP BY a.version, a.run_id
 UNION ALL
 SELECT DISTINCT p.id, 'model', m.model, m.version
@@ -41,7 +44,7 @@ UNION ALL
 SELECT p.id, 'tag', t.tag, NULL
 FROM data.tagged t JOIN picked p ON (t.kind = 'artifact_version' AND t.subject = p.id)
     OR (t.kind = 'artifact' AND t.subject = p.artifact)
-WHERE t.tag = ?
+WHERE t.tag = $keep
 """
 # Whatever form settings have: an id in them is a reference, as no two things have the same.
 _SETTINGS = """
@@ -71,7 +74,11 @@ def keepers(
     if not versions:
         return found
     wanted = list(versions)
-    rows = cursor.execute(_QUERY, [wanted, list(without), KEEP]).fetchall()
+    values = {
+        "wanted": wanted, "low": min(wanted), "high": max(wanted), "without": list(without),
+        "keep": KEEP,
+    }  # fmt: skip
+    rows = cursor.execute(_QUERY, values).fetchall()
     rows += _in_settings(cursor, set(wanted))
     for version, kind, name, how in rows:
         found.setdefault(version, []).append({"kind": kind, "name": name, "how": how})

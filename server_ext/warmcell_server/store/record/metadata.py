@@ -92,8 +92,7 @@ def metadata_of_run(cursor: DuckDBPyConnection, run_id: str) -> list[dict[str, A
     ``type``, ``time``."""
     rows = cursor.execute(
         "SELECT step, key, value, type, time FROM data.metadata "
-        "WHERE kind IN ('run', 'step') AND run_id = ? AND subject >= ? AND subject < ? "
-        "ORDER BY time, rowid",
+        "WHERE run_id = ? AND subject >= ? AND subject < ? ORDER BY time, rowid",
         # A step's subject is the run's id, a slash and its name; "0" follows the slash.
         [run_id, run_id, f"{run_id}0"],
     ).fetchall()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from warmcell.errors import NotFound
 from warmcell.ids import rfc3339
 
+from .tags import tag_condition, tags_of
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
@@ -28,10 +30,7 @@ VIRTUAL = ("latest", "none", "archived")  # stages that nobody holds alone
 PAGE = 1000  # most that one read returns
 
 _VERSION = """
-SELECT v.id, v.model, v.number, v.version, v.about, v.run_id, v.created_at, v.updated_at, v."user",
-    (SELECT list(a.alias ORDER BY a.alias) FROM data.aliases a WHERE a.version = v.id) aliases,
-    (SELECT list(t.tag ORDER BY t.tag) FROM data.tagged t
-     WHERE t.kind = 'model_version' AND t.subject = v.id) tags
+SELECT v.id, v.model, v.number, v.version, v.about, v.run_id, v.created_at, v.updated_at, v."user"
 FROM data.model_versions v
 """
 
@@ -45,14 +44,9 @@ def get_model(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, 
 
 
 def list_models(cursor: DuckDBPyConnection, request: dict[str, Any]) -> list[dict[str, Any]]:
-    """List models by name, those with ``tag`` only where it is given."""
-    if request.get("tag"):
-        return _models(
-            cursor,
-            "WHERE m.name IN (SELECT subject FROM data.tagged WHERE kind = 'model' AND tag = ?)",
-            [request["tag"]],
-        )
-    return _models(cursor, "", [])
+    """List models by name; with ``tag``, one or several with commas, those that all fit."""
+    where, values = tag_condition("model", "m.name", _tags(request))
+    return _models(cursor, f"WHERE {where}", values)
 
 
 def get_model_version(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, Any]:
@@ -90,10 +84,9 @@ def list_model_versions(
         where.append("v.id IN (SELECT version FROM data.aliases WHERE model = ? AND alias = ?)")
         values += [model, request["stage"]]
     if request.get("tag"):
-        where.append(
-            "v.id IN (SELECT subject FROM data.tagged WHERE kind = 'model_version' AND tag = ?)"
-        )
-        values.append(request["tag"])
+        condition, tags = tag_condition("model_version", "v.id", _tags(request))
+        where.append(condition)
+        values += tags
     if request.get("run_id"):
         where.append("v.run_id = ?")
         values.append(request["run_id"])
@@ -104,6 +97,10 @@ def list_model_versions(
     return _versions(
         cursor, f"WHERE {' AND '.join(where)} ORDER BY v.number DESC LIMIT {limit}", values
     )
+
+
+def _tags(request: dict[str, Any]) -> list[str]:
+    return [part.strip() for part in (request.get("tag") or "").split(",") if part.strip()]
 
 
 def find_version(
@@ -151,19 +148,28 @@ def version_row(cursor: DuckDBPyConnection, version_id: str) -> dict[str, Any] |
 
 def _models(cursor: DuckDBPyConnection, where: str, values: list[Any]) -> list[dict[str, Any]]:
     rows = cursor.execute(
-        f"""
-        SELECT m.name, m.about, m.created_at, m.updated_at, m."user",
-            (SELECT count(*) FROM data.model_versions v WHERE v.model = m.name),
-            (SELECT arg_max(v.version, v.number) FROM data.model_versions v
-             WHERE v.model = m.name),
-            (SELECT list([a.alias, v.version] ORDER BY a.alias) FROM data.aliases a
-             JOIN data.model_versions v ON v.id = a.version WHERE a.model = m.name),
-            (SELECT list(t.tag ORDER BY t.tag) FROM data.tagged t
-             WHERE t.kind = 'model' AND t.subject = m.name)
-        FROM data.models m {where} ORDER BY m.name LIMIT {PAGE}
-        """,
+        'SELECT m.name, m.about, m.created_at, m.updated_at, m."user" '
+        f"FROM data.models m {where} ORDER BY m.name LIMIT {PAGE}",
         values,
     ).fetchall()
+    names = [row[0] for row in rows]
+    # Each a question of its own: together, as subqueries per model, they take ten times as long.
+    counts = {
+        model: (count, latest)
+        for model, count, latest in cursor.execute(
+            "SELECT model, count(*), arg_max(version, number) FROM data.model_versions "
+            "WHERE model IN (SELECT unnest(?::VARCHAR[])) GROUP BY model",
+            [names],
+        ).fetchall()
+    }
+    aliases: dict[str, dict[str, str]] = {}
+    for model, alias, version in cursor.execute(
+        "SELECT a.model, a.alias, v.version FROM data.aliases a JOIN data.model_versions v "
+        "ON v.id = a.version WHERE a.model IN (SELECT unnest(?::VARCHAR[])) ORDER BY a.alias",
+        [names],
+    ).fetchall():
+        aliases.setdefault(model, {})[alias] = version
+    tags = tags_of(cursor, "model", names)
     return [
         {
             **_about(about),
@@ -171,22 +177,31 @@ def _models(cursor: DuckDBPyConnection, where: str, values: list[Any]) -> list[d
             "created_at": rfc3339(created),
             "updated_at": rfc3339(updated),
             "user": user,
-            "versions": count,
-            "latest": latest,
-            "aliases": dict(aliases or []),
-            "tags": tags or [],
+            "versions": counts.get(name, (0, None))[0],
+            "latest": counts.get(name, (0, None))[1],
+            "aliases": aliases.get(name, {}),
+            "tags": tags.get(name, []),
         }
-        for name, about, created, updated, user, count, latest, aliases, tags in rows
+        for name, about, created, updated, user in rows
     ]
 
 
 def _versions(cursor: DuckDBPyConnection, rest: str, values: list[Any]) -> list[dict[str, Any]]:
     found = []
-    for row in cursor.execute(f"{_VERSION} {rest}", values).fetchall():
-        (id_, model, number, version, about, run_id, created, updated, user, aliases, tags) = row
+    rows = cursor.execute(f"{_VERSION} {rest}", values).fetchall()
+    ids = [row[0] for row in rows]
+    aliases: dict[str, list[str]] = {}
+    for version, alias in cursor.execute(
+        "SELECT version, alias FROM data.aliases WHERE version IN (SELECT unnest(?::VARCHAR[])) "
+        "ORDER BY alias",
+        [ids],
+    ).fetchall():
+        aliases.setdefault(version, []).append(alias)
+    tags = tags_of(cursor, "model_version", ids)
+    for id_, model, number, version, about, run_id, created, updated, user in rows:
         said = _about(about)
         archived = said.pop("archived", None)
-        held = [alias for alias in aliases or [] if alias in STAGES]
+        held = [alias for alias in aliases.get(id_, []) if alias in STAGES]
         found.append(
             {
                 **said,
@@ -195,8 +210,8 @@ def _versions(cursor: DuckDBPyConnection, rest: str, values: list[Any]) -> list[
                 "number": number,
                 "version": version,
                 "stage": held[0] if held else ("archived" if archived else None),
-                "aliases": aliases or [],
-                "tags": tags or [],
+                "aliases": aliases.get(id_, []),
+                "tags": tags.get(id_, []),
                 "run_id": run_id,
                 "created_at": rfc3339(created),
                 "updated_at": rfc3339(updated),

@@ -22,7 +22,7 @@ __all__ = ["RUNS", "VERSIONS", "Source", "Wish", "bounded", "newest"]
 
 _APART = 16  # alternatives that are asked one by one; more are one question
 _FIRST = 512  # tagged ones that are looked at first; four times as many each time after
-_SLACK = 60_000_000  # microseconds: between an id and the time of what has it
+_SLACK = 5_000_000  # microseconds: between an id and the time of what has it
 
 
 class Source(NamedTuple):
@@ -77,12 +77,14 @@ def _narrow(cursor: DuckDBPyConnection, source: Source, wish: Wish, need: int) -
     if wish.before is not None:
         where.append(f"created_at <= ? AND (created_at < ? OR {source.key} < ?)")
         values += [wish.before[0], wish.before[0], wish.before[1]]
+    order = f"ORDER BY created_at DESC, {source.key} DESC LIMIT {need:d}"
+    if source.key in wish.either:
+        order = ""  # which would keep DuckDB from using its index
     found: Found = []
     for more, given in _alternatives(wish.either):
         clause = " AND ".join([*where, *more]) or "true"
         found += cursor.execute(
-            f"SELECT created_at, {source.key} FROM {source.table} WHERE {clause} "
-            f"ORDER BY created_at DESC, {source.key} DESC LIMIT {need:d}",
+            f"SELECT created_at, {source.key} FROM {source.table} WHERE {clause} {order}",
             [*values, *given],
         ).fetchall()
     return sorted(found, reverse=True)[:need]
@@ -111,15 +113,17 @@ def _with_tags(
     """From the newest of what has the tags to the oldest, until there is enough."""
     where, values = tag_condition(source.kind, "subject", has[1:])
     first, name, _ = tag_test(has[0])
+    # Of a name each subject comes once; of tags that are like something it may come often.
+    once = "" if first == "tag = ?" else "DISTINCT"
     below: str | None = None
     chunk = _FIRST
     found: Found = []
     while True:
         rows = cursor.execute(
-            f"SELECT DISTINCT subject FROM data.tagged WHERE kind = ? AND {first} AND {where} "
-            "AND (?::VARCHAR IS NULL OR subject < ?) ORDER BY subject DESC "
+            f"SELECT {once} subject FROM data.tagged WHERE kind = ? AND {first} AND {where} "
+            f"AND {'true' if below is None else 'subject < ?'} ORDER BY subject DESC "
             f"LIMIT {chunk:d}",
-            [source.kind, name, *values, below, below],
+            [source.kind, name, *values, *([] if below is None else [below])],
         ).fetchall()
         subjects = [subject for (subject,) in rows]
         if subjects:
@@ -141,8 +145,11 @@ def _of(
     subjects: Sequence[str],
     lacks: Sequence[str],
 ) -> Found:
-    condition, values = bounded(source.key, subjects)
-    among = wish._replace(where=[*wish.where, condition], values=[*wish.values, *values])
+    if len(subjects) <= _APART and not wish.either:
+        among = wish._replace(either={source.key: subjects})  # each by its key
+    else:
+        condition, values = bounded(source.key, subjects)
+        among = wish._replace(where=[*wish.where, condition], values=[*wish.values, *values])
     if not lacks:
         return _narrow(cursor, source, among, need)
     return _without(cursor, source, _narrow(cursor, source, among, len(subjects)), lacks)

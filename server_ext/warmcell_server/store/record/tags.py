@@ -318,12 +318,14 @@ def tags_of(cursor: DuckDBPyConnection, kind: str, keys: Sequence[str]) -> dict[
         return {}
     # The bounds let DuckDB leave out whatever is older or newer than a page of runs.
     rows = cursor.execute(
-        "SELECT subject, list(tag ORDER BY tag) FROM data.tagged WHERE kind = ? "
-        "AND subject BETWEEN ? AND ? AND subject IN (SELECT unnest(?::VARCHAR[])) "
-        "GROUP BY subject",
-        [kind, min(keys), max(keys), list(keys)],
+        "SELECT subject, tag FROM data.tagged WHERE kind = ? AND subject BETWEEN ? AND ?"
+        + (" AND subject IN (SELECT unnest(?::VARCHAR[]))" if len(keys) > 1 else ""),
+        [kind, min(keys), max(keys), *([list(keys)] if len(keys) > 1 else [])],
     ).fetchall()
-    return dict(rows)
+    found: dict[str, list[str]] = {}
+    for subject, tag in sorted(rows):
+        found.setdefault(subject, []).append(tag)
+    return found
 
 
 def tag_condition(kind: str, key: str, wanted: Sequence[str]) -> tuple[str, list[Any]]:
