@@ -20,6 +20,7 @@ from warmcell.remote.calling import Request
 from warmcell.remote.discovery import discover
 from warmcell.remote.handle import RunHandle
 from warmcell.remote.keeping import StoreClient
+from warmcell.remote.pipelines import PipelineClient, tags_text
 from warmcell.remote.stack import StackClient
 from warmcell.remote.tags import TagClient
 from warmcell.remote.transport import Http, Transport
@@ -66,7 +67,7 @@ class Table:
         return f"<table of {len(self.rows)} rows: {', '.join(self.columns)}{more}>"
 
 
-class Client(ArtifactClient, ModelClient, StackClient, StoreClient, TagClient):
+class Client(ArtifactClient, ModelClient, PipelineClient, StackClient, StoreClient, TagClient):
     """Reads the history and works with deployments.
 
     Args:
@@ -203,10 +204,18 @@ class Client(ArtifactClient, ModelClient, StackClient, StoreClient, TagClient):
 
     # -- deployments ---------------------------------------------------------------------------
 
-    def list_deployments(self, pipeline: str | None = None) -> list[Deployment]:
+    def list_deployments(
+        self,
+        pipeline: str | None = None,
+        *,
+        tags: str | Sequence[str] | None = None,
+        tag: str | None = None,
+    ) -> list[Deployment]:
         """Return what is deployed in this store, also by other notebooks; of one pipeline only,
-        where it is given."""
-        query = f"?{urlencode({'pipeline': pipeline})}" if pipeline else ""
+        where it is given, and with ``tags`` those that all of them fit."""
+        wanted = {"pipeline": pipeline, "tag": tags_text(tag, tags)}
+        given = urlencode({name: value for name, value in wanted.items() if value})
+        query = f"?{given}" if given else ""
         found = self._call("GET", f"api/v1/deployments{query}")["deployments"]
         return [Deployment(described, self._transport) for described in found]
 
@@ -224,11 +233,19 @@ class Client(ArtifactClient, ModelClient, StackClient, StoreClient, TagClient):
 
     # -- snapshots -----------------------------------------------------------------------------
 
-    def list_snapshots(self, pipeline: str | None = None) -> Snapshots:
-        """Return snapshots, newest first: who deployed them, when, and from which notebook."""
+    def list_snapshots(
+        self,
+        pipeline: str | None = None,
+        *,
+        tags: str | Sequence[str] | None = None,
+        tag: str | None = None,
+    ) -> Snapshots:
+        """Return snapshots, newest first: who deployed them, when, and from which notebook; with
+        ``tags`` those that all of them fit."""
         from warmcell.changes import Snapshots
 
-        given = {"brief": "true"} | ({"pipeline": pipeline} if pipeline else {})
+        wanted = {"brief": "true", "pipeline": pipeline, "tag": tags_text(tag, tags)}
+        given = {name: value for name, value in wanted.items() if value}
         return Snapshots(self._call("GET", f"api/v1/snapshots?{urlencode(given)}")["snapshots"])
 
     def get_snapshot(self, pipeline: str, number: int) -> dict[str, Any]:

@@ -257,6 +257,7 @@ class WarmcellMagics(Magics):
     @argument("--deployment", metavar="NAME", help="only runs of this deployment")
     @argument("--status", metavar="STATUS", help="succeeded, failed, running, lost, ...")
     @argument("--trigger", metavar="TRIGGER", help="call, cell, rerun, shadow, ...")
+    @argument("--tag", nargs="+", metavar="TAG", help="only runs that all of these tags fit")
     @argument("--logs", nargs="+", metavar="TEXT", help="lines with this text that runs wrote")
     @line_cell_magic
     def runs(self, line: str, cell: str | None = None) -> Any:

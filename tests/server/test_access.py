@@ -72,6 +72,8 @@ ROUTES: list[tuple[str, str, int, str | None, bool]] = [
     ("DELETE", "api/v1/deployments/add/keys/nothing", 404, None, False),
     ("GET", "api/v1/deployments/add/webhook", 200, None, False),
     ("POST", "api/v1/deployments/nothing/webhook/rotate", 404, None, False),
+    ("GET", "api/v1/pipelines", 200, None, False),
+    ("GET", "api/v1/pipelines/nothing", 404, None, False),
     ("POST", "api/v1/pipelines/deploy", 422, None, False),
     ("POST", "api/v1/pipelines/run", 422, None, False),
     ("DELETE", "api/v1/kernels/own", 409, None, False),

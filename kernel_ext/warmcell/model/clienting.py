@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 from warmcell.ids import new_id
 from warmcell.model.inrun import check_may_make, pin_of
 from warmcell.model.version import ModelInfo, ModelVersion, path_of
+from warmcell.remote.pipelines import tags_text
 
 if TYPE_CHECKING:
     from warmcell.client import Client
@@ -38,9 +39,13 @@ class ModelClient:
         """Return one model."""
         return self._model(self._call("GET", path_of(model_name_or_id)))
 
-    def list_models(self, *, tag: str | None = None) -> list[ModelInfo]:
-        """Return the models by name; with ``tag`` those that have it."""
-        given = f"?{urlencode({'tag': tag})}" if tag else ""
+    def list_models(
+        self, *, tag: str | None = None, tags: str | Sequence[str] | None = None
+    ) -> list[ModelInfo]:
+        """Return the models by name; with ``tags`` those that all of them fit: names, or
+        ``contains:``, ``startswith:``, ``endswith:``, ``notequals:`` and a text."""
+        wanted = tags_text(tag, tags)
+        given = f"?{urlencode({'tag': wanted})}" if wanted else ""
         found = self._call("GET", f"api/v1/models{given}")["models"]
         return [self._model(row) for row in found]
 
@@ -89,13 +94,20 @@ class ModelClient:
         *,
         stage: str | None = None,
         tag: str | None = None,
+        tags: str | Sequence[str] | None = None,
         run_id: str | None = None,
         before: int | None = None,
         limit: int = 100,
     ) -> list[ModelVersion]:
-        """Return the versions, newest first; those in a ``stage``, with a ``tag``, made by a run,
-        or ``before`` a number."""
-        filters = {"stage": stage, "tag": tag, "run_id": run_id, "before": before, "limit": limit}
+        """Return the versions, newest first; those in a ``stage``, that all ``tags`` fit, made
+        by a run, or ``before`` a number."""
+        filters = {
+            "stage": stage,
+            "tag": tags_text(tag, tags),
+            "run_id": run_id,
+            "before": before,
+            "limit": limit,
+        }
         given = urlencode(_given(filters))
         found = self._call("GET", f"{path_of(model_name_or_id, 'versions')}?{given}")["versions"]
         return [self._version(row) for row in found]

@@ -17,7 +17,7 @@ __all__ = ["ArtifactClient"]
 
 FILTERS = (
     "before", "artifact", "like", "version", "run_id", "step", "pipeline", "kind", "type", "role",
-    "status", "digest", "user", "tag", "since", "until", "text", "latest",
+    "status", "digest", "user", "tag", "tags", "since", "until", "text", "latest",
 )  # fmt: skip
 
 
@@ -32,14 +32,17 @@ class ArtifactClient:
 
     def get_artifact_version(
         self,
-        name_id_or_prefix: str | UUID,
+        name_id_or_prefix: str | UUID | None = None,
         version: str | int | None = None,
         *,
+        name: str | None = None,
         tag: str | None = None,
     ) -> ArtifactVersion:
         """Return the version of an artifact that a label or number names, else the newest one that
         is stored; with ``tag`` the newest that has it. An id of a version does as well."""
-        wanted = {"name": str(name_id_or_prefix), "version": version, "tag": tag}
+        if (name is None) == (name_id_or_prefix is None):
+            raise UsageError("Which artifact is meant?", hint="Give its name, or the version's id.")
+        wanted = {"name": str(name_id_or_prefix or name), "version": version, "tag": tag}
         given = urlencode({key: value for key, value in wanted.items() if value is not None})
         return self._artifact_version(self._call("GET", f"api/v1/artifact-versions/find?{given}"))
 
@@ -61,6 +64,8 @@ class ArtifactClient:
 
         if name is not None:
             filters["artifact"] = name
+        if "tags" in filters:
+            filters["tag"] = filters.pop("tags")
         for filter_ in filters:
             if filter_ not in FILTERS:
                 raise UsageError(

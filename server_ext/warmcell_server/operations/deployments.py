@@ -20,6 +20,7 @@ from warmcell_server.operation import Call, Result, Routes, decode
 from warmcell_server.operations.keys import revoke_all
 from warmcell_server.payload import Payload
 from warmcell_server.releases import MOST_NUMBER
+from warmcell_server.tagged import with_tags
 
 if TYPE_CHECKING:
     from warmcell_server.deployment import Deployment
@@ -36,11 +37,12 @@ async def _deployments(host: Host, call: Call) -> Result:
     url = host.url
     pipeline = call.query.get("pipeline")
     found = sorted(host.deployments, key=lambda d: d.updated_at, reverse=True)
-    return 200, {
-        "deployments": [
-            d.describe(url) for d in found if pipeline is None or d.pipeline == pipeline
-        ]
-    }
+    rows = [d.describe(url) for d in found if pipeline is None or d.pipeline == pipeline]
+    return 200, {"deployments": await with_tags(host, call, "deployment", rows, _name)}
+
+
+def _name(row: dict[str, Any]) -> str:
+    return str(row["name"])
 
 
 @ROUTES.add("GET", "api/v1/deployments/*")

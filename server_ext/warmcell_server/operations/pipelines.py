@@ -1,4 +1,4 @@
-"""Pipelines of modules and notebooks: deployed from, or run in, a kernel of their own."""
+"""Pipelines: listed; of modules and notebooks deployed from, or run in, kernels of their own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from warmcell.errors import Conflict, UsageError
+from warmcell_server.intime import read
 from warmcell_server.operation import Call, Result, Routes, decode
 from warmcell_server.operations.runs import show_run
+from warmcell_server.tagged import tags_asked
 
 if TYPE_CHECKING:
     from warmcell_server.host import Host
@@ -39,6 +41,18 @@ class _Run(_Asked):
     parameters: dict[str, Any] = {}
     texts: dict[str, str] = {}  # parameters as they stand on a command line
     run_name: str | None = None
+
+
+@ROUTES.add("GET", "api/v1/pipelines")
+async def _pipelines(host: Host, call: Call) -> Result:
+    """What ran or was deployed, by name; those that each ``tag`` fits."""
+    found = await read(host.store.read("list_pipelines", tags=tags_asked(call)))
+    return 200, {"pipelines": found}
+
+
+@ROUTES.add("GET", "api/v1/pipelines/*")
+async def _pipeline(host: Host, call: Call) -> Result:
+    return 200, await read(host.store.read("get_pipeline", name=call.arguments[0]))
 
 
 @ROUTES.add("POST", "api/v1/pipelines/deploy")

@@ -13,6 +13,7 @@ from warmcell.records import SnapshotEntry, SnapshotRecord
 from warmcell_server.deploying import environment_of
 from warmcell_server.deployments import micros
 from warmcell_server.operation import Call, Result, Routes, decode
+from warmcell_server.tagged import with_tags
 
 if TYPE_CHECKING:
     from warmcell_server.host import Host
@@ -27,12 +28,18 @@ _BRIEF = (
 
 @ROUTES.add("GET", "api/v1/snapshots")
 async def _snapshots(host: Host, call: Call) -> Result:
-    """All of each, or with ``brief`` only what tells them apart."""
+    """All of each, or with ``brief`` only what tells them apart; of a ``pipeline``, or those that
+    each ``tag`` fits."""
     rows = await asyncio.wrap_future(host.store.list_snapshots(call.query.get("pipeline")))
     await host.trusting.judge(rows)
     if call.query.get("brief", "").lower() in ("1", "true"):
         rows = [{name: row[name] for name in _BRIEF} for row in rows]
-    return 200, {"snapshots": rows}
+    rows = [{"id": f"{row['pipeline']}/{row['number']}", **row} for row in rows]
+    return 200, {"snapshots": await with_tags(host, call, "snapshot", rows, _id)}
+
+
+def _id(row: dict[str, Any]) -> str:
+    return str(row["id"])
 
 
 @ROUTES.add("GET", "api/v1/snapshots/*/*")

@@ -24,6 +24,7 @@ from . import (
     models,
     openlineage,
     origin,
+    pipelines,
     tags,
     versions,
 )
@@ -42,6 +43,7 @@ READS: dict[str, Work] = {
     **aliases.READS,
     **modellinks.READS,
     **tags.READS,
+    **pipelines.READS,
     **metadata.READS,
     **lineage.READS,
     **origin.READS,
