@@ -20,6 +20,7 @@ from warmcell.remote.calling import Request
 from warmcell.remote.discovery import discover
 from warmcell.remote.handle import RunHandle
 from warmcell.remote.keeping import StoreClient
+from warmcell.remote.lineage import LineageClient
 from warmcell.remote.pipelines import PipelineClient, tags_text
 from warmcell.remote.stack import StackClient
 from warmcell.remote.tags import TagClient
@@ -67,7 +68,9 @@ class Table:
         return f"<table of {len(self.rows)} rows: {', '.join(self.columns)}{more}>"
 
 
-class Client(ArtifactClient, ModelClient, PipelineClient, StackClient, StoreClient, TagClient):
+class Client(
+    ArtifactClient, LineageClient, ModelClient, PipelineClient, StackClient, StoreClient, TagClient
+):
     """Reads the history and works with deployments.
 
     Args:
@@ -195,8 +198,8 @@ class Client(ArtifactClient, ModelClient, PipelineClient, StackClient, StoreClie
     list_pipeline_runs = list_runs
 
     def sql(self, query: str, *, limit: int = 10_000) -> Table:
-        """Run one SELECT over the views runs, steps, artifacts, logs, snapshots, deployments,
-        deliveries, audit, tags and metadata.
+        """Run one SELECT over the views runs, steps, artifacts, calls, models, tags, lineage,
+        metadata and more; ``SELECT * FROM views`` says which there are, and what is in them.
 
         Raises :class:`~warmcell.errors.QueryError`.
         """

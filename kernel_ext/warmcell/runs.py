@@ -16,7 +16,9 @@ from warmcell.records import RunDetail, RunRecord, StepRecord
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from warmcell.client import Client
     from warmcell.compared import RunComparison
+    from warmcell.lineage import Lineage
     from warmcell.remote.outputs import StepOutput, StepOutputs
     from warmcell.remote.transport import Transport
     from warmcell.runner import Outcome
@@ -318,6 +320,21 @@ class Run:
         from warmcell.rerun import compare
 
         return compare(self, other, tolerance=tolerance)
+
+    def lineage(self, *, direction: Any = "both", depth: int = 20) -> Lineage:
+        """What its steps took, where that came from, and what was made of what they gave; see
+        :meth:`~warmcell.client.Client.get_lineage`."""
+        return self._client().get_lineage(run=self, direction=direction, depth=depth)
+
+    def openlineage(self, *, namespace: str = "warmcell") -> list[dict[str, Any]]:
+        """The run as OpenLineage events; see
+        :meth:`~warmcell.client.Client.get_openlineage_events`."""
+        return self._client().get_openlineage_events(self, namespace=namespace)
+
+    def _client(self) -> Client:
+        from warmcell.client import Client
+
+        return Client() if self._transport is None else Client.of(self._transport)
 
     def to_json(self) -> dict[str, Any]:
         """The run as ``GET api/v1/runs/{id}`` describes it."""

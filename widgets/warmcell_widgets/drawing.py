@@ -17,11 +17,14 @@ INPUT_PREFIX = "$"
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """What is drawn of a node: ``upstream`` names other nodes, inputs as ``"$parameter"``."""
+    """What is drawn of a node: ``upstream`` names other nodes, inputs as ``"$parameter"``;
+    ``classes`` are more of the style sheet's, and a ``round`` node has no corners."""
 
     name: str
     upstream: tuple[str, ...] = ()
     label: str | None = None
+    classes: str = ""
+    round: bool = False
 
 
 GraphLike: TypeAlias = Any
@@ -84,8 +87,10 @@ def graph_svg(
     }
     laid = place(upstream, widths)
     parts = [_edge(points) for _, _, points in laid.edges]
+    drawn = {node.name: node for node in nodes}
     for name, box in laid.boxes.items():
-        parts.append(_node(box, labels[name], texts.get(name, ""), (states or {}).get(name), name))
+        node = drawn.get(name) or NodeView(name)
+        parts.append(_node(box, labels[name], texts.get(name, ""), (states or {}).get(name), node))
     return _frame(laid, parts, labels)
 
 
@@ -116,12 +121,14 @@ def _edge(points: Sequence[tuple[float, float]]) -> str:
     return f'{line}<path class="wc-tip" fill="currentColor" d="{tip}"/>'
 
 
-def _node(box: Box, label: str, subtitle: str, state: str | None, name: str) -> str:
+def _node(box: Box, label: str, subtitle: str, state: str | None, node: NodeView) -> str:
+    name = node.name
     kind = "wc-input" if name.startswith(INPUT_PREFIX) else "wc-step"
     status = f" wc-{escape(state)}" if state else ""
+    status += f" {escape(node.classes)}" if node.classes else ""
     hint = f"{label}: {fmt.status_words(state)}" if state else label
     middle = box.y + BOX_HEIGHT / 2
-    radius = BOX_HEIGHT / 2 if kind == "wc-input" else 6
+    radius = BOX_HEIGHT / 2 if node.round or kind == "wc-input" else 6
     left = box.x + (16 if kind == "wc-input" else 24)
     first = middle - 2 if subtitle else middle + 4
     parts = [

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from warmcell.artifacts.showing import Visualization
     from warmcell.artifacts.storing import Stored
     from warmcell.client import Client
+    from warmcell.lineage import Lineage, Origin
     from warmcell.runner.execution import Execution
 
 __all__ = ["ArtifactVersion", "ArtifactVersions"]
@@ -154,6 +155,15 @@ class ArtifactVersion:
     def data(self) -> Any:
         """The value, loaded anew each time."""
         return self.load()
+
+    def lineage(self, *, direction: Any = "both", depth: int = 20) -> Lineage:
+        """What it came from and what was made of it, up to the deployments that serve it; see
+        :meth:`~warmcell.client.Client.get_lineage`."""
+        return self._client.get_lineage(self, direction=direction, depth=depth)
+
+    def origin(self) -> Origin:
+        """The run that made it, with parameters, snapshot, code and inputs."""
+        return self._client.get_artifact_origin(self)
 
     def trust(self) -> None:
         """Sign it as this user: from now on loading it runs its code here."""

@@ -313,6 +313,10 @@ def _runs(menu: _Menu) -> None:
     rerun.add_argument("--no-wait", action="store_true", help="only start the run; prints its id")
     rerun.add_argument("--timeout", type=_seconds, metavar="S", help="seconds to wait at most")
     _given(rerun)
+    told = menu.add("openlineage", "lineage", "openlineage", "a run as OpenLineage events")
+    told.add_argument("run_id", metavar="RUN", help="id of the run")
+    told.add_argument("--namespace", default="warmcell", metavar="NAME",
+                      help="of jobs and datasets (warmcell)")  # fmt: skip
     compare = menu.add("compare", "runs", "compare", "what differs between two runs")
     compare.add_argument("before", metavar="RUN", help="id of a run")
     compare.add_argument("after", metavar="RUN", help="id of another one")
@@ -330,7 +334,13 @@ def _artifacts(menu: _Menu) -> None:
     show = menu.add("show", "artifacts", "show_version", "all about one version, and what uses it")
     load = menu.add("load", "artifacts", "load", "write its files into a folder, or print it")
     delete = menu.add("delete", "artifacts", "delete", "delete a version that nothing uses")
-    for made in (show, load, delete):
+    around = menu.add("lineage", "lineage", "around", "what a version came from, what came of it")
+    origin = menu.add("origin", "lineage", "origin", "the run, parameters and code that made it")
+    side = around.add_mutually_exclusive_group()
+    side.add_argument("--up", action="store_true", help="only where it came from")
+    side.add_argument("--down", action="store_true", help="only what was made of it")
+    around.add_argument("--depth", type=int, default=20, metavar="N", help="how far to go (20)")
+    for made in (show, load, delete, around, origin):
         made.add_argument("version", metavar="NAME[@VERSION]",
                           help="as churn-model@3; the newest by default; or an id")  # fmt: skip
     load.add_argument("folder", nargs="?", metavar="FOLDER", help="where its files go (here)")

@@ -12,6 +12,7 @@ from warmcell.model.logged import logged
 
 if TYPE_CHECKING:
     from warmcell.client import Client
+    from warmcell.lineage import Lineage
 
 __all__ = ["ModelInfo", "ModelVersion", "path_of"]
 
@@ -193,6 +194,11 @@ class ModelVersion:
         path = f"api/v1/model-versions/{quote(self.id, safe='')}/stage"
         self._row |= self._client._call("POST", path, body)
         return self
+
+    def lineage(self, *, direction: Any = "both", depth: int = 20) -> Lineage:
+        """What its artifacts came from, and the deployments that serve it; see
+        :meth:`~warmcell.client.Client.get_lineage`."""
+        return self._client.get_lineage(model=self, direction=direction, depth=depth)
 
     def delete(self) -> None:
         """Delete this version; what belongs to it stays. Raises

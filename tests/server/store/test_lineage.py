@@ -156,6 +156,16 @@ class TestWalk:
             up
         )
 
+    def test_by_key(self, store: Store) -> None:
+        """Each node can be asked for by its kind and key, which is how a drawing goes on."""
+        record, _, model = training(store)
+        serve(store, "live", model)
+        store.change("make_model_version", id=new_id(), model="churn").result(WAIT)
+        for node in graph(store, id=model.id)["nodes"]:
+            again = graph(store, node["kind"], id=node["key"], depth=1)
+            assert again["roots"] == [node["id"]]
+        assert len(graph(store, "run", id=record.run_id)["roots"]) == 2
+
     def test_side_branches_stay_out(self, store: Store) -> None:
         """What merely shares an ancestor with a version is neither its past nor its future."""
         _, table, model = training(store)

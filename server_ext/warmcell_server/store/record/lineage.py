@@ -29,12 +29,13 @@ DEPTH, MAX_DEPTH = 20, 100
 NODES, MAX_NODES = 300, 2000
 TAKERS = 200  # runs of one version that are looked at
 _OF_RUNS = ("step", "run")
+_KEYS = {"run": ["run"], "deployment": ["deployment"], "snapshot": ["pipeline", "number"]}
 
 
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):
     """Whose lineage, as in :func:`.subjects.resolve` (an artifact or a model is its newest version,
-    a run all its steps); ``direction`` "up" is where it came from, "down" what was made of it;
-    ``depth`` in edges, ``limit`` in nodes."""
+    a run all its steps), or any of them by ``id``, the key of its node; ``direction`` "up" is where
+    it came from, "down" what was made of it; ``depth`` in edges, ``limit`` in nodes."""
 
     kind: str
     id: str | None = None
@@ -200,6 +201,9 @@ def _roots(cursor: DuckDBPyConnection, wanted: Wanted) -> list[Node]:
         raise UsageError(
             "A pipeline has no lineage of its own.", hint="Name one of its runs or snapshots."
         )
+    if wanted.id is not None and kind in _KEYS:
+        parts = [wanted.id] if kind != "snapshot" else wanted.id.rsplit("/", 1)
+        named |= dict(zip(_KEYS[kind], parts, strict=False))
     subject = resolve(cursor, {**named, "kind": kind})
     if kind != "run":
         return [Node(kind, subject.key)]
