@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -266,6 +267,8 @@ class Host:
         orphans, held = self.deployments.detached(worker, cause)
         self.restoring.lost(worker, orphans, held, cause)
         self.dispatcher.lost(worker, cause)
+        # Of runs that have ended, too: their artifacts may have been on their way still.
+        self.store.change("lose_pending", host_id=self.host_id).add_done_callback(_told)
         if self.kernels is not None and worker.kernel_id in self.kernels:
             self.kernels.leave(worker.kernel_id)
         self.endpoints.lost(worker, cause)
@@ -279,6 +282,11 @@ class Host:
                 self.store.append(DeploymentEntry(deployment.record(self.host_id)))
             except StoreError as failure:
                 log.error("The end of '%s' could not be recorded: %s", deployment.name, failure)
+
+
+def _told(change: Future[Any]) -> None:
+    if not change.cancelled() and (failure := change.exception()) is not None:
+        log.error("What a kernel was writing is not marked as lost: %s", failure)
 
 
 def find_home(start: Path) -> Path:

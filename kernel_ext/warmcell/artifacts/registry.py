@@ -45,6 +45,7 @@ SERIALIZERS: tuple[Serializer, ...] = (
 )
 
 _registered: dict[type, Serializer] = {}
+_mine: dict[str, Serializer] = {}  # those of classes of the notebook, by their names
 
 
 def register(cls: type, serializer: Serializer) -> None:
@@ -67,19 +68,27 @@ def register(cls: type, serializer: Serializer) -> None:
             hint="Give the serializer a `kind` of its own: it says how to read what it wrote.",
         )
     _registered[cls] = serializer
+    if cls.__module__ == "__main__":
+        _mine[cls.__qualname__] = serializer
 
 
 def registered(cls: type) -> Serializer | None:
-    """What :func:`register` was given for ``cls``, or for a class that it builds on."""
-    return next((_registered[one] for one in cls.__mro__ if one in _registered), None)
+    """What :func:`register` was given for ``cls``, or for a class that it builds on. A snapshot has
+    copies of the notebook's own classes: they are known by their names."""
+    for one in cls.__mro__:
+        if one in _registered:
+            return _registered[one]
+        if one.__module__ == "__main__" and (found := _mine.get(one.__qualname__)) is not None:
+            return found
+    return None
 
 
 def serializer_for(value: Any) -> Serializer:
     """Return the serializer of ``value``; the last one takes everything."""
     if _registered:
-        for cls in type(value).__mro__:
-            if cls in _registered:
-                return _registered[cls]
+        found = registered(type(value))
+        if found is not None:
+            return found
     return next(serializer for serializer in SERIALIZERS if serializer.accepts(value))
 
 

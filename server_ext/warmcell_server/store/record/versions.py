@@ -156,6 +156,18 @@ def lose_versions(connection: DuckDBPyConnection, alive: Callable[[str], bool]) 
         )
 
 
+def lose_pending(connection: DuckDBPyConnection, request: dict[str, Any]) -> int:
+    """Mark as lost what kernels of the host ``host_id`` were writing, as one of them has died, and
+    return how many there were. What another one still writes is stored when it is whole."""
+    return len(
+        connection.execute(
+            "UPDATE data.artifact_versions SET status = 'lost' "
+            "WHERE status = 'pending' AND host_id = ? RETURNING id",
+            [str(request["host_id"])],
+        ).fetchall()
+    )
+
+
 def lose_versions_of(connection: DuckDBPyConnection, runs: Collection[str]) -> None:
     """Mark as lost what the kernels of lost runs were still writing."""
     connection.execute(
@@ -180,4 +192,8 @@ def _json(value: Any) -> str | None:
     return _encode(value).decode() if value else None
 
 
-CHANGES = {"put_version": put_version, "sign_version": sign_version}
+CHANGES = {
+    "lose_pending": lose_pending,
+    "put_version": put_version,
+    "sign_version": sign_version,
+}
