@@ -16,6 +16,7 @@ from warmcell.deployment import Deployment
 from warmcell.errors import NotFound, UsageError
 from warmcell.model.clienting import ModelClient
 from warmcell.remote.artifacts import ArtifactClient
+from warmcell.remote.caching import CacheClient
 from warmcell.remote.calling import Request
 from warmcell.remote.discovery import discover
 from warmcell.remote.handle import RunHandle
@@ -69,7 +70,14 @@ class Table:
 
 
 class Client(
-    ArtifactClient, LineageClient, ModelClient, PipelineClient, StackClient, StoreClient, TagClient
+    ArtifactClient,
+    CacheClient,
+    LineageClient,
+    ModelClient,
+    PipelineClient,
+    StackClient,
+    StoreClient,
+    TagClient,
 ):
     """Reads the history and works with deployments.
 

@@ -20,7 +20,7 @@ Ask = Callable[[dict[str, Any]], dict[str, Any]]
 
 class Entry(NamedTuple):
     """Results of a step of ``run_id``. Times are seconds since the epoch. ``digests`` are those of
-    its artifact versions; one that is not there any more has None."""
+    its artifact versions; one that is not there any more has None. ``versions`` are their rows."""
 
     key: str
     run_id: str
@@ -30,6 +30,7 @@ class Entry(NamedTuple):
     parts: dict[str, str]
     outputs: list[ArtifactRecord]
     digests: dict[str, str | None]
+    versions: dict[str, dict[str, Any]]
 
 
 class Entries:
@@ -83,22 +84,23 @@ class Entries:
     def _take(self, request: dict[str, Any]) -> list[Entry]:
         answer = self._ask(request)
         self._full.update(answer["full"])
-        found = [_entry(row, answer["states"]) for row in answer["entries"]]
+        found = [_entry(row, answer["versions"]) for row in answer["entries"]]
         for one in found:
             self._by_step.setdefault(one.step, {}).setdefault(one.key, one)
         return found
 
 
-def _entry(row: dict[str, Any], states: dict[str, Any]) -> Entry:
+def _entry(row: dict[str, Any], versions: dict[str, dict[str, Any]]) -> Entry:
     outputs = [msgspec.convert(one, ArtifactRecord) for one in row["outputs"] or ()]
-    digests: dict[str, str | None] = {}
-    for version in row["versions"] or ():
-        status, digest = states.get(version, ("deleted", None))
-        digests[version] = digest if status == "stored" else None
+    found = {version: versions.get(version, {}) for version in row["versions"] or ()}
+    digests = {
+        version: one["digest"] if one.get("status") == "stored" else None
+        for version, one in found.items()
+    }
     expires = row["expires_at"]
     return Entry(
         row["key"], row["run_id"], row["step"], _seconds(row["created_at"]),
-        None if expires is None else _seconds(expires), row["parts"] or {}, outputs, digests,
+        None if expires is None else _seconds(expires), row["parts"] or {}, outputs, digests, found,
     )  # fmt: skip
 
 

@@ -80,7 +80,10 @@ def _arguments(pipeline: Pipeline, run: Run, given: Mapping[str, Any]) -> dict[s
     values: dict[str, Any] = {}
     for name, value in known.items():
         try:
-            values[name] = model.field(name).validate_json(to_json(value))
+            read = model.field(name).validate_json(to_json(value))
+            # A call in a notebook is not validated: 3 for a float stayed an integer there.
+            same = isinstance(value, int | float) and read == value
+            values[name] = value if same else read
         except ValueError as error:
             raise ParameterError(
                 f"`{name}` of run {run.id} does not fit pipeline '{pipeline.name}' as it is now: "

@@ -55,14 +55,14 @@ class Wish:
 
 class Reuse:
     """Decides for the steps of ``run``. ``ask`` gets a request for the read ``cached_steps`` of the
-    store and returns its answer, ``load`` the id of an artifact version and the annotation of the
+    store and returns its answer, ``load`` the row of an artifact version and the annotation of the
     output, and returns its value. Any thread may call."""
 
     def __init__(
         self,
         run: Execution,
         ask: Ask,
-        load: Callable[[str, Any], Any],
+        load: Callable[[dict[str, Any], Any], Any],
         wish: Wish | None = None,
         steps: Iterable[Step] = (),
     ) -> None:
@@ -202,10 +202,10 @@ class Reuse:
         node, outputs = call.node, call.node.step.outputs
         try:
             values = [
-                self._load(str(record.version), output.annotation)
+                self._load(entry.versions[str(record.version)], output.annotation)
                 for record, output in zip(entry.outputs, outputs, strict=True)
             ]
-        except WarmcellError as error:
+        except Exception as error:  # damaged, not trusted, or the values' own code
             self._entries.drop(entry)
             said = f"What run {entry.run_id} gave cannot be read, so `{node.name}` runs: {error}"
             self._run.log("log", f"{said}\n", node.name, "WARNING")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from warmcell import blobs
 from warmcell.caching.policy import policy_of
 from warmcell.caching.reuse import Reuse, Wish, enabled_by_default
-from warmcell.errors import UsageError
+from warmcell.errors import ArtifactError, UsageError
 from warmcell.options import close_match
 
 if TYPE_CHECKING:
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
     from warmcell.runner.execution import Execution
 
 __all__ = ["reuse_for", "wish_of"]
+
+log = logging.getLogger("warmcell.caching")
 
 
 def wish_of(pipeline: Pipeline, given: dict[str, Any]) -> tuple[Wish | None, str | None]:
@@ -75,6 +82,32 @@ def _ask(request: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _load(version: str, annotation: Any) -> Any:
-    hint = annotation if isinstance(annotation, type) else None
-    return _client().get_artifact_version(version).load(hint)
+def _load(row: dict[str, Any], annotation: Any) -> Any:
+    from warmcell.artifacts.version import ArtifactVersion
+
+    client = _client()
+    version = ArtifactVersion(row, client)
+    if row["inline"] and row["value"] is None:  # too long to come along
+        version = client.get_artifact_version(version.id)
+    try:
+        return version.load(annotation if isinstance(annotation, type) else None)
+    except ArtifactError:
+        _discard(row["files"] or ())
+        raise
+
+
+def _discard(files: Iterable[dict[str, Any]]) -> None:
+    """Delete blobs that are not what they are named after: a blob that is there is not written
+    anew, and the step that made it is about to run again."""
+    from warmcell.link import kernel
+
+    folder = Path(kernel().link().status.blobs)
+    for file in files:
+        digest = str(file["blob"])
+        try:
+            with blobs.opened(folder, digest) as opened:
+                found = hashlib.file_digest(opened, "sha256").hexdigest()
+            if not found.startswith(digest):
+                (folder / digest).unlink(missing_ok=True)
+        except OSError as error:  # not there, or it cannot be read
+            log.info("Blob %s: %s", digest[:32], error)

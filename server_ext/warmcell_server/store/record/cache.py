@@ -21,12 +21,18 @@ COLUMNS = (
     "key", "run_id", "step", "pipeline", "versions", "created_at", "expires_at", "parts", "outputs",
 )  # fmt: skip
 MOST = 10_000  # entries of an answer
+LENGTH = 1000  # characters of a value that comes along
 
 _encode = msgspec.json.Encoder().encode
 
 _SELECT = (
     "SELECT key, run_id, step, pipeline, versions, created_at, expires_at, parts, outputs "
     "FROM data.cache"
+)
+_VERSIONS = (
+    "SELECT id, artifact, number, version, kind, type, role, status, digest, size, files, about, "
+    "CASE WHEN length(value) <= ? THEN value END AS value, value IS NOT NULL AS inline "
+    "FROM data.artifact_versions WHERE id IN (SELECT unnest(?::VARCHAR[]))"
 )
 
 
@@ -63,8 +69,9 @@ def put_cache(connection: DuckDBPyConnection, records: Iterable[CacheRecord]) ->
 
 
 def cached_steps(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, Any]:
-    """Return ``entries``, the newest first, and the ``states`` of the artifact versions that they
-    name: ``{id: [status, digest]}``. ``full`` are the steps of which there may be more.
+    """Return ``entries``, the newest first, and the artifact ``versions`` that they name, by id: as
+    ``find_version`` has them, as far as a load needs it and without long values. ``full`` are the
+    steps of which there may be more.
 
     Raises :class:`QueryError` for a request that makes no sense.
     """
@@ -102,14 +109,10 @@ def cached_steps(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[st
         for one in _entries(cursor, query, [wanted.run, wanted.run, MOST]):
             entries.setdefault(one["key"], one)
     ids = list({version for one in entries.values() for version in one["versions"]})
-    states = cursor.execute(
-        "SELECT id, status, digest FROM data.artifact_versions "
-        "WHERE id IN (SELECT unnest(?::VARCHAR[]))",
-        [ids],
-    ).fetchall()
+    found = dicts(cursor, _VERSIONS, [LENGTH, ids], json=("value", "files", "about"))
     return {
         "entries": list(entries.values()),
-        "states": {row[0]: [row[1], row[2]] for row in states},
+        "versions": {version["id"]: version for version in found},
         "full": full,
     }
 
