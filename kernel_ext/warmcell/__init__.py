@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         get_step_context,
         report_progress,
     )
+    from warmcell.history.golden import list_golden, load_golden, save_golden
     from warmcell.metadata.log import bulk_log_metadata, log_metadata
     from warmcell.model.model import Model
     from warmcell.model.utils import link_artifact_to_model
@@ -66,7 +67,9 @@ __all__ = [
     "get_secret",
     "get_step_context",
     "link_artifact_to_model",
+    "list_golden",
     "load_artifact",
+    "load_golden",
     "log_artifact_metadata",
     "log_metadata",
     "pipeline",
@@ -75,6 +78,7 @@ __all__ = [
     "report_progress",
     "resume",
     "save_artifact",
+    "save_golden",
     "step",
     "unmapped",
 ]
@@ -101,7 +105,9 @@ _HOMES = {
     "get_secret": "secrets",
     "get_step_context": "context",
     "link_artifact_to_model": "model.utils",
+    "list_golden": "history.golden",
     "load_artifact": "artifacts.saving",
+    "load_golden": "history.golden",
     "log_artifact_metadata": "artifacts.saving",
     "log_metadata": "metadata.log",
     "pipeline": "pipelines",
@@ -110,6 +116,7 @@ _HOMES = {
     "report_progress": "context",
     "resume": "caching.resuming",
     "save_artifact": "artifacts.saving",
+    "save_golden": "history.golden",
     "step": "steps",
     "unmapped": "steps",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,9 +13,10 @@ import pandas
 import pytest
 
 from tests.kernel.shells import Notebook, notebook
-from warmcell import link
+from warmcell import link, list_golden, load_golden
 from warmcell.client import Client
-from warmcell.errors import QueryError, UsageError
+from warmcell.errors import GateRefused, NotFound, QueryError, UsageError
+from warmcell.history.golden import Golden
 
 SETUP = """
 %load_ext warmcell
@@ -256,3 +258,85 @@ def test_a_table_whose_bytes_were_changed_is_refused(cell: Notebook) -> None:
     path.write_bytes(data)
     with pytest.raises(QueryError, match="not those that were stored"):
         Client().sql("SELECT age FROM artifact('changed')")
+
+
+# -- golden sets -----------------------------------------------------------------------------------
+
+
+def test_a_golden_set_is_replayed_by_its_name(cell: Notebook) -> None:
+    """Calls of a frame, kept with their answers, in versions; a backtest takes the set by name,
+    also an older version."""
+    made: Golden = cell(
+        "from warmcell import Gate, list_golden, load_golden, save_golden\n"
+        "good = served.calls(status='succeeded')\n"
+        "save_golden('adults', good, note='by hand')"
+    )
+    assert (made.name, made.version, len(made)) == ("adults", "1", 2)
+    assert (made.deployment, made.pipeline, made.note) == ("live", "churn", "by hand")
+    found = cell("churn.backtest('live', runs='adults')")
+    assert [row.status for row in found.rows] == ["same", "same"]
+    assert not found.skipped
+    again = cell("save_golden('adults', good[good['customer.age'] > 30])")
+    assert (again.version, len(again)) == ("2", 1)
+    assert len(cell("churn.backtest('live', runs='adults')").rows) == 1
+    assert len(cell("churn.backtest('live', runs='adults@1')").rows) == 2
+    assert len(cell("churn.backtest('live', runs=load_golden('adults', 1))").rows) == 2
+    [listed] = [one for one in cell("list_golden()") if one["name"] == "adults"]
+    assert (listed["version"], listed["versions"]) == ("2", 2)
+    frame = load_golden("adults@1").to_frame()
+    assert list(frame["customer.age"]) == [40, 30]
+    assert str(frame["customer.age"].dtype) == "Int64"
+    assert list(frame["big"]) == [2**70] * 2, "to the last digit"
+
+
+def test_a_golden_set_of_the_values_of_a_frame(cell: Notebook) -> None:
+    """Answers that were never given can be expected: they show what changes."""
+    cell(
+        "import pandas\n"
+        "wanted = pandas.DataFrame({'customer.age': [30, 60], 'customer.income': [1.0, 2.0],"
+        " 'customer.since': [pandas.Timestamp('2020-01-02', tz='UTC'), pandas.NaT],"
+        " 'status': ['new', 'old'], 'probability': [0.3, 0.9]})\n"
+        "hand = save_golden('by-hand', wanted, deployment='live', outputs=['probability'],"
+        " inputs=['customer.age', 'customer.income', 'customer.since', 'status'])"
+    )
+    first, second = cell("hand.cases")
+    assert json.loads(first["parameters"])["customer"]["since"] == "2020-01-02T00:00:00+00:00"
+    assert json.loads(second["parameters"])["customer"] == {"age": 60, "income": 2.0}
+    found = cell("churn.backtest('live', runs='by-hand', ignore=['detail', 'status'])")
+    assert [row.status for row in found.rows] == ["same", "changed"]
+
+
+def test_a_gate_holds_a_deploy_to_a_golden_set(cell: Notebook) -> None:
+    """A small set may decide, all of it; what was served before is served on."""
+    cell(CELLS)
+    cell("save_golden('gate', served.calls(status='succeeded'))")
+    cell("churn.deploy('live', gate=Gate(runs='gate'))")
+    cell(CELLS.replace("customer.age / 100,", "customer.age / 50,"))
+    refused = cell.fails("churn.deploy('live', gate={'runs': 'gate'})")
+    assert isinstance(refused, GateRefused)
+    assert "2 of 2 answers changed" in str(refused)
+    cell(CELLS)
+    unknown = cell.fails("churn.deploy('live', gate=Gate(runs='nothing'))")
+    assert isinstance(unknown, NotFound)
+    assert "neither a run nor a golden set 'nothing'" in str(unknown)
+
+
+def test_what_is_no_golden_set_is_refused(cell: Notebook) -> None:
+    """With the reason, and before anything is kept."""
+    names = len(list_golden())
+    for source, error, why in (
+        ("save_golden('x', served.calls())", UsageError, "no answer to expect: it failed"),
+        ("save_golden('x', ['nothing'])", NotFound, "no run 'nothing'"),
+        ("save_golden('x')", UsageError, "Which calls"),
+        ("save_golden('../x', deployment='live')", UsageError, "no name of a golden set"),
+        ("save_golden('x', deployment='live', where='false')", NotFound, "would be empty"),
+        ("save_golden('x', wanted, inputs=['a'], outputs=['b'])", UsageError, "no column 'a'"),
+        ("save_golden('x', wanted)", UsageError, "which runs its lines are"),
+        ("load_golden('nothing')", NotFound, "nothing"),
+    ):
+        refused = cell.fails(source)
+        assert isinstance(refused, error), source
+        assert why in str(refused)
+    assert len(list_golden()) == names
+    chosen = cell("save_golden('sampled', deployment='live', last=5, sample=1)")
+    assert len(chosen) == 1

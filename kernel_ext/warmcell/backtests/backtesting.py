@@ -20,6 +20,7 @@ from warmcell.serving import Binding, Serving
 
 if TYPE_CHECKING:
     from warmcell.config import DeploymentSettings
+    from warmcell.history.golden import Golden
     from warmcell.pipelines import Pipeline
 
 __all__ = ["SECONDS", "backtest", "compare", "discard"]
@@ -40,7 +41,7 @@ def backtest(
     last: int = 200,
     since: datetime | str | None = None,
     where: str | None = None,
-    runs: Sequence[str] | None = None,
+    runs: Sequence[str] | str | Golden | None = None,
     sample: int | None = None,
     tolerance: Tolerance | float | Mapping[str, float] | None = None,
     ignore: Iterable[str] = (),
@@ -63,7 +64,7 @@ def backtest(
         where: only calls for which this SQL holds, over a line of the view ``runs``:
             ``"parameters ->> '$.country' = 'DE'"``.
         sample: so many of them, drawn at random, the same every time.
-        runs: exactly these, by their ids.
+        runs: exactly these, by their ids; or a golden set, by its name.
         tolerance: how far numbers may be apart and count as the same: absolute, or a dict of
             ``absolute`` and ``relative``.
         ignore: places of the answer that are not compared, as ``rows[*].id``. An answer is the

@@ -29,8 +29,9 @@ class Gate:
     have another answer, at most ``max_errors`` may fail, no number may change by more than
     ``max_relative`` in proportion, and the 95th percentile of the execution time may be at most
     ``max_p95_ratio`` times what it was. None leaves a bound out. Fewer than ``min_runs`` calls to
-    compare refuse too. Times are judged only where they grew by ``p95_margin`` seconds at least:
-    a ratio of fractions of a millisecond says nothing.
+    compare refuse too. With ``runs``, ids or the name of a golden set, these are replayed; all of a
+    set smaller than ``min_runs`` must be comparable. Times are judged only where they grew by
+    ``p95_margin`` seconds at least: a ratio of fractions of a millisecond says nothing.
     """
 
     last: int = 200
@@ -47,6 +48,7 @@ class Gate:
     concurrency: int = 1
     timeout: float | None = None
     p95_margin: float = 0.005
+    runs: Sequence[str] | str | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -59,13 +61,16 @@ class Gate:
             if not number or not value >= 0 or (name == "max_changed" and value > 1):
                 what = "a share from 0 to 1" if name == "max_changed" else "a number from 0 on"
                 raise UsageError(f"The gate's {name} is {value!r}, which is not {what}.")
-        Selection("", self.last, self.since, self.where, None, self.sample)  # wrong ones, at once
+        Selection("", self.last, self.since, self.where, self.runs, self.sample)  # wrong, at once
 
     def broken(self, found: Backtest) -> list[str]:
         """The bounds that a backtest breaks, in sentences; none lets it pass."""
         runs = len(found.rows)
-        if runs < self.min_runs:
-            return [f"{runs} calls could be compared, and at least {self.min_runs} are wanted"]
+        least = self.min_runs
+        if self.runs is not None:  # a small set that somebody chose may decide, but all of it
+            least = min(least, runs + len(found.skipped)) or 1
+        if runs < least:
+            return [f"{runs} calls could be compared, and at least {least} are wanted"]
         broken = []
         if self.max_errors is not None and len(found.errors) > self.max_errors:
             broken.append(f"{len(found.errors)} of {runs} calls failed (at most {self.max_errors})")
@@ -143,7 +148,7 @@ def _checked(binding: Binding, name: str, gating: Gating, timeout: float | None)
     print(f"Replaying calls of '{name}' through the draft: its steps are really executed.")
     found = compare(
         binding,
-        Selection(name, gate.last, gate.since, gate.where, None, gate.sample),
+        Selection(name, gate.last, gate.since, gate.where, gate.runs, gate.sample),
         tolerance=gate.tolerance,
         ignore=gate.ignore,
         concurrency=gate.concurrency,
@@ -153,7 +158,7 @@ def _checked(binding: Binding, name: str, gating: Gating, timeout: float | None)
     broken = gate.broken(found) if bounds else _judged(gating, found)
     if not broken:
         return found.figures()
-    few = bounds and len(found.rows) < gate.min_runs
+    few = bounds and gate.runs is None and len(found.rows) < gate.min_runs
     raise GateRefused(
         f"The gate refuses to deploy '{name}': {'; '.join(broken)}. Nothing was changed: what was "
         "served before is still served.",

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from warmcell.errors import NotFound, UsageError
+from warmcell.history.calls import moment, quoted
 from warmcell.redaction import MASK as REDACTED
 
 if TYPE_CHECKING:
     from warmcell.client import Client
+    from warmcell.history.golden import Golden
     from warmcell.schemas import ParameterModel
 
-__all__ = ["MOST", "Recorded", "Selection", "Skipped", "is_file", "select"]
+__all__ = [
+    "MOST",
+    "Recorded",
+    "Selection",
+    "Skipped",
+    "answer_of",
+    "ids_of",
+    "is_file",
+    "rows_of",
+    "select",
+]
 
 MOST = 10_000
 """Calls that one backtest replays at most."""
 
+_RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CHUNK = 100  # runs that are fetched at once
 _MASK = "**********"  # what pydantic shows of a secret
 _DESCRIBED = frozenset({"$type", "$preview", "$content_type", "$size", "$filename"})
@@ -52,13 +66,13 @@ class Recorded:
 class Selection:
     """Which calls of a deployment are meant: the newest ``last`` that succeeded, ``since`` a time,
     for which ``where`` (SQL over a line of the view ``runs``) holds, ``sample`` of them; or those
-    with the ids ``runs``."""
+    with the ids ``runs``; or those of a golden set: its name, ``"name@2"``, or the set itself."""
 
     deployment: str
     last: int = 200
     since: datetime | str | None = None
     where: str | None = None
-    runs: Sequence[str] | None = None
+    runs: Sequence[str] | str | Golden | None = None
     sample: int | None = None
 
     def __post_init__(self) -> None:
@@ -70,7 +84,7 @@ class Selection:
                     f"{name}={value!r} is not a number of calls.",
                     hint=f"It is a whole number from 1 to {MOST}.",
                 )
-        if isinstance(self.runs, str):
+        if isinstance(self.runs, str) and _RUN_ID.fullmatch(self.runs):
             self.runs = [self.runs]
         if self.runs is not None and (self.since or self.where or self.sample):
             raise UsageError("runs= names the calls; since, where and sample choose among others.")
@@ -79,12 +93,13 @@ class Selection:
         """The SQL of their ids, newest first."""
         # What repeats another call (a shadow, a rerun) would count that twice.
         conditions = [
-            f"deployment = {_quoted(self.deployment)}",
+            f"deployment = {quoted(self.deployment)}",
             "status = 'succeeded'",
             "origin IS NULL",
         ]
         if self.since is not None:
-            conditions.append(f"created_at >= TIMESTAMP {_quoted(_moment(self.since))}")
+            since = quoted(moment(self.since, "since"))
+            conditions.append(f"created_at >= TIMESTAMP {since}")
         if self.where is not None:
             conditions.append(f"({self.where}\n)")
         return (
@@ -101,17 +116,11 @@ def select(
     ``parameters`` are what the draft takes. Raises :class:`NotFound` for a run id that there is
     not, and :class:`~warmcell.errors.QueryError` for a condition that is no SQL.
     """
-    if wanted.runs is not None:
-        ids = list(dict.fromkeys(wanted.runs))
-    else:
-        ids = [row[0] for row in client.sql(wanted.query(), limit=MOST).rows]
-        if wanted.sample is not None and wanted.sample < len(ids):
-            chosen = set(sorted(ids, key=_drawn)[: wanted.sample])
-            ids = [one for one in ids if one in chosen]
     calls: list[Recorded] = []
     skipped: list[Skipped] = []
     schemas = _Schemas(client)
-    for row in _rows(client, ids):
+    golden = _golden(wanted.runs)
+    for row in rows_of(client, ids_of(client, wanted)) if golden is None else _cases(golden):
         try:
             calls.append(_recorded(client, row, schemas, parameters))
         except _NotReplayable as error:
@@ -122,6 +131,40 @@ def select(
 def is_file(value: Any) -> bool:
     """Whether an output stands for a file that the history keeps."""
     return isinstance(value, dict) and value.keys() == _FILE
+
+
+def ids_of(client: Client, wanted: Selection) -> list[str]:
+    """The ids of the runs that are chosen, newest first, or as they are named."""
+    named: Any = wanted.runs
+    if named is not None:
+        return list(dict.fromkeys(named))
+    ids = [row[0] for row in client.sql(wanted.query(), limit=MOST).rows]
+    if wanted.sample is not None and wanted.sample < len(ids):
+        chosen = set(sorted(ids, key=_drawn)[: wanted.sample])
+        ids = [one for one in ids if one in chosen]
+    return ids
+
+
+def _golden(runs: Sequence[str] | str | Golden | None) -> Golden | None:
+    """The golden set that is meant, if one is."""
+    from warmcell.history.golden import Golden, load_golden
+
+    if isinstance(runs, Golden):
+        return runs
+    if not isinstance(runs, str):
+        return None
+    try:
+        return load_golden(runs)
+    except NotFound:
+        raise NotFound(
+            f"There is neither a run nor a golden set {runs!r}.",
+            hint="save_golden() makes one; list_golden() names those that there are.",
+        ) from None
+
+
+def _cases(golden: Golden) -> Iterator[dict[str, Any]]:
+    for case in golden:
+        yield {"pipeline": golden.pipeline or "", "status": "succeeded", **case}
 
 
 class _NotReplayable(Exception):
@@ -149,15 +192,16 @@ class _Schemas:
         return self._known[key]
 
 
-def _rows(client: Client, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+def rows_of(client: Client, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """What the history has of these runs, JSON as text. Raises :class:`NotFound`."""
     for start in range(0, len(ids), _CHUNK):
         part = ids[start : start + _CHUNK]
         # As text: what is replayed is what was recorded, to the last digit of a number.
         table = client.sql(
-            "SELECT run_id, pipeline, snapshot, created_at, status, trigger, "
+            "SELECT run_id, pipeline, deployment, snapshot, created_at, status, trigger, "
             "parameters::VARCHAR AS parameters, outputs::VARCHAR AS outputs, "
             "date_diff('microsecond', started_at, finished_at) / 1e6 AS seconds "
-            f"FROM runs WHERE run_id IN ({', '.join(map(_quoted, part))})",
+            f"FROM runs WHERE run_id IN ({', '.join(map(quoted, part))})",
             limit=_CHUNK,
         )
         found = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
@@ -178,16 +222,7 @@ def _recorded(
         raise _NotReplayable("its outputs are not recorded")
     schema = schemas.of(row["pipeline"], row["snapshot"])
     parameters = _parameters(row["parameters"], schema, model)
-    outputs = json.loads(row["outputs"])
-    digests: dict[str, str] = {}
-    if any(map(is_file, outputs.values())):
-        run = client.get_run(row["run_id"])
-        outputs = run.outputs
-        digests = {
-            artifact["name"].removeprefix("outputs/"): artifact["digest"]
-            for artifact in run.artifacts
-            if artifact["kind"] == "output" and artifact["digest"]
-        }
+    outputs, digests = answer_of(client, row)
     return Recorded(
         row["run_id"],
         row["created_at"],
@@ -197,6 +232,21 @@ def _recorded(
         row["seconds"],
         digests,
     )
+
+
+def answer_of(client: Client, row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The outputs of a row, and the digests of those that are files, by name."""
+    outputs: dict[str, Any] = json.loads(row["outputs"])
+    digests: dict[str, str] = dict(row.get("digests") or {})
+    if not digests and any(map(is_file, outputs.values())):
+        run = client.get_run(row["run_id"])
+        outputs = run.outputs
+        digests = {
+            artifact["name"].removeprefix("outputs/"): artifact["digest"]
+            for artifact in run.artifacts
+            if artifact["kind"] == "output" and artifact["digest"]
+        }
+    return outputs, digests
 
 
 def _parameters(text: str, schema: Mapping[str, Any], model: ParameterModel) -> bytes:
@@ -243,20 +293,3 @@ def _masked(value: Any) -> bool:
 def _drawn(run_id: str) -> bytes:
     """By what a sample is drawn: at random as to the calls, and the same every time."""
     return hashlib.sha256(run_id.encode()).digest()
-
-
-def _quoted(text: object) -> str:
-    return "'" + str(text).replace("'", "''") + "'"
-
-
-def _moment(given: datetime | str) -> str:
-    """A time as the store has it: UTC, without an offset. A naive one is UTC."""
-    try:
-        moment = given if isinstance(given, datetime) else datetime.fromisoformat(given)
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"since={given!r} is no time.", hint='For example: since="2026-11-21T09:30:00Z"'
-        ) from None
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
-    return moment.isoformat(sep=" ")

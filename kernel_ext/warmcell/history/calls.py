@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from warmcell.client import Client
 
-__all__ = ["ATTRIBUTE", "LIMIT", "calls", "moment", "quoted"]
+__all__ = ["ATTRIBUTE", "LIMIT", "calls", "frame_of", "moment", "quoted", "schemas_of"]
 
 LIMIT = 10_000
 ATTRIBUTE = "warmcell"
@@ -50,8 +50,8 @@ def calls(
     if where is not None:
         conditions.append(f"({where}\n)")
     rows = list(_rows(client, " AND ".join(conditions), limit))
-    inputs, outputs = _schemas(client, rows, deployment)
-    return _frame(deployment, rows, inputs, outputs, unpack=unpack)
+    inputs, outputs = schemas_of(client, rows, deployment)
+    return frame_of(deployment, rows, inputs, outputs, unpack=unpack)
 
 
 def quoted(text: object) -> str:
@@ -106,16 +106,16 @@ def _rows(client: Client, conditions: str, limit: int | None) -> Iterator[dict[s
         after = f"AND (created_at, run_id) < (TIMESTAMP {time}, {run_id}) "
 
 
-def _schemas(
-    client: Client, rows: Sequence[Mapping[str, Any]], deployment: str
+def schemas_of(
+    client: Client, rows: Sequence[Mapping[str, Any]], deployment: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the snapshots that were called take and give: the newest says the types, older ones
-    what it does not have any more."""
+    """What the snapshots that were called take, and what they give: the newest says the types,
+    older ones what it does not have any more."""
     called = sorted(
         {(row["pipeline"], row["snapshot"]) for row in rows if row["snapshot"] is not None},
         key=lambda one: -one[1],
     )
-    if not called:  # no call yet: the columns are those of the next ones
+    if not called and deployment is not None:  # no call yet: the columns are those of the next ones
         try:
             deployed = client.get_deployment(deployment)
             called = [(deployed.pipeline, deployed.snapshot)]
@@ -131,7 +131,7 @@ def _schemas(
     )
 
 
-def _frame(
+def frame_of(
     deployment: str,
     rows: Sequence[Mapping[str, Any]],
     inputs: Mapping[str, Any],
