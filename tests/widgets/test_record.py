@@ -137,6 +137,32 @@ def test_a_frame_shows_its_columns_and_who_took_it(views: Mounted, recorded: lis
     assert recorded[1] in view.locator(".wc-page").inner_text()
 
 
+def test_lineage_is_drawn_and_gone_along(views: Mounted, recorded: list[str]) -> None:
+    """From an artifact back to what it came from and on to the model that has it, with what its
+    maker was given."""
+    view = opened(views, "Artifacts")
+    view.get_by_label("newest of each only").check()
+    view.locator("[data-version]").filter(has_text="weights").click()
+    detail = view.locator(".wc-version")
+    graph = detail.locator(".wc-lineage svg")
+    graph.locator("g.wc-root").wait_for()
+    kinds = {node.get_attribute("data-node").split(":")[0] for node in graph.locator("g").all()}
+    assert {"artifact_version", "step", "model_version"} <= kinds
+    boxes = {
+        node.get_attribute("data-node"): node.bounding_box()["x"]
+        for node in graph.locator("g").all()
+    }
+    root = graph.locator("g.wc-root").get_attribute("data-node")
+    people = graph.locator("g", has_text="people")
+    assert boxes[people.get_attribute("data-node")] < boxes[root]
+    detail.get_by_text("how it was made").click()
+    making = detail.locator(".wc-making")
+    making.get_by_role("button", name="people, version 2").wait_for()
+    assert "rate\n0.5" in making.inner_text()
+    people.click()
+    view.locator(".wc-page").get_by_text("<i>name</i>", exact=True).wait_for()
+
+
 def test_a_figure_is_drawn(views: Mounted, kernel: Kernel) -> None:
     """The picture that was kept beside the object."""
     kernel.run(PIXELS)

@@ -61,11 +61,8 @@ export class Artifacts extends Listing {
     setText(status, version.status);
   }
 
-  detail(version, again) {
-    return versionDetail(this.shell, version.id, async () => {
-      await this.refresh();
-      await again();
-    });
+  detail(version, changed) {
+    return versionDetail(this.shell, version.id, changed);
   }
 }
 
@@ -92,7 +89,7 @@ function loadLine(version) {
 export async function versionDetail(shell, id, changed) {
   const version = await shell.host.request("GET", api("artifact-versions", id));
   const body = make("div", "wc-run wc-version");
-  body.dataset.detail = version.id;
+  body.dataset.title = `${version.artifact}, version ${version.version}`;
   const preview = await previewNode(shell.host, version);
   if (preview) body.append(section("preview", preview));
   body.append(section("what it is", facts([

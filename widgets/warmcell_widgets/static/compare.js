@@ -3,6 +3,9 @@
 import { api, link } from "./controls.js";
 import { clock, duration, make, short, shortId, size } from "./dom.js";
 
+const STEP_TIMES = "duration of steps";
+const DURATIONS = new Set(["duration", STEP_TIMES]);
+
 /** A table of what is known of `items`, one column each; the first one is what the others are
     compared with. `kind` is that of `api/v1/tagged`. */
 export async function compareNode(shell, kind, items) {
@@ -10,23 +13,29 @@ export async function compareNode(shell, kind, items) {
   const keys = [...new Set(sides.flatMap((side) => [...side.values.keys()]))];
   const head = make("tr", "", make("th", "", ""), ...sides.map((side) => make("th", "", side.title)));
   const body = make("tbody", "");
-  let group = "";
-  let differing = 0;
+  const groups = new Map();          // part -> [[key, values, whether they are the same]]
   for (const key of keys) {
+    const [part, ...rest] = key.split("\u0000");
     const values = sides.map((side) => side.values.get(key));
     const isSame = values.every((value) => JSON.stringify(value) === JSON.stringify(values[0]));
-    const [part, ...rest] = key.split("\u0000");
-    if (part !== group) {
-      group = part;
-      const cell = make("td", "wc-label", part);
+    const group = rest.length ? part : "";
+    if (!groups.has(group)) groups.set(group, []);
+    groups.get(group).push({ name: rest.join(".") || part, part, values, isSame });
+  }
+  let differing = 0;
+  for (const [group, rows] of groups) {
+    if (group) {
+      const cell = make("td", "wc-label", group);
       cell.colSpan = sides.length + 1;
-      body.append(make("tr", "wc-group", cell));
+      body.append(make("tr", rows.every(({ isSame }) => isSame) ? "wc-same" : "", cell));
     }
-    const row = make("tr", isSame ? "wc-same" : "wc-differs", make("td", "wc-dim", rest.join(".") || part),
-      ...values.map((value, index) => valueCell(part, value, index ? values[0] : undefined)));
-    row.dataset.key = [part, ...rest].join(".");
-    differing += isSame ? 0 : 1;
-    body.append(row);
+    for (const { name, part, values, isSame } of rows) {
+      const row = make("tr", isSame ? "wc-same" : "", make("td", "wc-dim", name),
+        ...values.map((value, index) => valueCell(part, value, index ? values[0] : undefined)));
+      row.dataset.key = group ? `${group}.${name}` : name;
+      differing += isSame ? 0 : 1;
+      body.append(row);
+    }
   }
   const table = make("table", "wc-table wc-compare", make("thead", "", head), body);
   const only = make("input", "");
@@ -42,7 +51,7 @@ export async function compareNode(shell, kind, items) {
 
 function valueCell(part, value, base) {
   if (value === undefined) return make("td", "wc-dim", "–");
-  const isTime = part === "duration" && typeof value === "number";
+  const isTime = DURATIONS.has(part) && typeof value === "number";
   const isSize = part === "size" && typeof value === "number";
   const cell = make("td", "wc-said", isTime ? duration(value) : isSize ? size(value) : short(value, 200));
   if (typeof value === "number" && typeof base === "number" && base !== 0 && value !== base) {
@@ -79,7 +88,7 @@ async function runSide(shell, { run_id: id }) {
   spread(values, "metadata", logged);
   spread(values, "outputs", run.outputs);
   for (const step of run.steps) {
-    values.set(`duration\u0000${step.step}`, step.duration);
+    values.set(`${STEP_TIMES}\u0000${step.step}`, step.duration);
     if (step.cached) values.set(`reused\u0000${step.step}`, true);
   }
   const title = make("span", "", link(shortId(id), id, () => shell.open("run", id)), make("span", "wc-dim", ` ${clock(run.created_at)}`));

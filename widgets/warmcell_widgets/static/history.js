@@ -112,6 +112,7 @@ class Shell {
       setText(this.store, `store: ${size(total)}`);
       this.store.title = `${runs} runs; ${week.runs} of them, ${size(week.bytes)}, in the last week`;
       await this.paint();
+      for (const view of this.views.values()) view.repaint?.();
     } catch {
       // The view itself says what is wrong.
     }
@@ -132,7 +133,8 @@ class Shell {
     const page = { title, load, body: make("div", "wc-part wc-dim", "loading…") };
     this.trail.push(page);
     const back = button("‹ Back", "wc-small", () => this.pop());
-    const head = make("div", "wc-head", back, make("span", "wc-name wc-said", title));
+    const name = make("span", "wc-name wc-said", title);
+    const head = make("div", "wc-head", back, name);
     page.node = make("div", "wc-view wc-page", head, page.body);
     this.panel.replaceChildren(page.node);
     const fill = async () => {
@@ -142,6 +144,7 @@ class Shell {
       } catch (error) {
         body = make("div", "wc-part wc-error", [error.message, error.hint].filter(Boolean).join(" "));
       }
+      setText(name, body.dataset.title ?? title);
       page.body.replaceWith(body);
       page.body = body;
     };

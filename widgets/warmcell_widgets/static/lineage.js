@@ -1,7 +1,7 @@
 // Where something came from and what was made of it, drawn: from left to right, a click opens a node.
 
 import { section } from "./controls.js";
-import { clip, make } from "./dom.js";
+import { clip, make, shortId } from "./dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const [BOX, ROW_GAP, COLUMN_GAP, MOST_LETTERS] = [36, 14, 44, 30];
@@ -39,8 +39,10 @@ async function loaded(shell, kind, id, bounds) {
 export async function lineageDetail(shell, name) {
   const [kind, ...rest] = name.split("/");
   const graph = await loaded(shell, kind, rest.join("/"), { depth: 20, limit: MOST_DRAWN_NODES });
-  return make("div", "wc-run", section("lineage", graph
+  const body = make("div", "wc-run", section("lineage", graph
     ?? make("p", "wc-dim", "Nothing is known before or after it: no step of it gave an artifact that was kept.")));
+  body.dataset.title = `Lineage of ${kind.replace("_", " ")} ${shortId(rest.join("/"))}`;
+  return body;
 }
 
 function drawn({ nodes, edges, roots }, open) {

@@ -213,6 +213,19 @@ export class Listing {
     setText(this.count, words ? `${count} of ${total}${more}` : `${total}${more} ${noun}`);
   }
 
+  /** Fill all rows anew: the colours of tags are known. */
+  repaint() {
+    for (const row of this.rows.values()) this.fill(row.cells, row.item, row.node);
+  }
+
+  /** What a detail calls once it changed its item: row and detail are brought up to date, once. */
+  async acted(row) {
+    row.isQuiet = true;
+    await this.fetchShown();
+    row.isQuiet = false;
+    if (this.rows.get(row.id) === row) await row.load();
+  }
+
   words(item) {
     return JSON.stringify(item).toLowerCase();
   }

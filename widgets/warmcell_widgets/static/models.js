@@ -39,11 +39,8 @@ export class Models extends Listing {
     setText(changed, clock(model.updated_at));
   }
 
-  detail(model, again) {
-    return modelDetail(this.shell, model.name, async () => {
-      await this.refresh();
-      await again();
-    });
+  detail(model, changed) {
+    return modelDetail(this.shell, model.name, changed);
   }
 }
 
@@ -62,6 +59,7 @@ export async function modelDetail(shell, name, changed) {
     host.request("GET", api("models", name, "moves")),
   ]);
   const body = make("div", "wc-run wc-model");
+  body.dataset.title = `Model ${model.name}`;
   const said = ABOUT.filter((part) => model[part]).map((part) => [part.replaceAll("_", " "), model[part]]);
   if (said.length) body.append(section("about", facts(said)));
   body.append(section("versions", versionsNode(shell, model, versions)));
@@ -129,6 +127,7 @@ export async function modelVersionDetail(shell, id, changed) {
     host.request("GET", api("model-versions", id, "links")),
   ]);
   const body = make("div", "wc-run wc-model-version");
+  body.dataset.title = `${version.model}, version ${version.version}`;
   const run = version.run_id && link(shortId(version.run_id), version.run_id, () => shell.open("run", version.run_id));
   const held = make("span", "", ...version.aliases.map((alias) => aliasNode(alias)));
   body.append(section("what it is", facts([

@@ -7,6 +7,7 @@ export class Row {
     this.listing = listing;
     this.detailRow = null;
     this.known = null;
+    this.isQuiet = false;           // while its detail is about to be loaded anyway
     this.id = listing.idOf(item);
     this.cells = listing.columns.map(([, classes]) => make("td", classes));
     this.node = make("tr", isNew ? "wc-row wc-new" : "wc-row", this.picker(), ...this.cells);
@@ -48,7 +49,7 @@ export class Row {
     if (known === this.known) return;
     this.known = known;
     this.listing.fill(this.cells, item, this.node);
-    if (this.detailRow) this.load();
+    if (this.detailRow && !this.isQuiet) this.load();
   }
 
   show(isShown) {
@@ -78,7 +79,7 @@ export class Row {
   async load() {
     let body;
     try {
-      body = await this.listing.detail(this.item, () => this.load());
+      body = await this.listing.detail(this.item, () => this.listing.acted(this));
     } catch (error) {
       body = make("div", "wc-part wc-error", [error.message, error.hint].filter(Boolean).join(" "));
     }

@@ -72,11 +72,8 @@ export class Runs extends Listing {
     }
   }
 
-  detail(run, again) {
-    return runDetail(this.shell, run.run_id, async () => {
-      await this.refresh();
-      await again();
-    });
+  detail(run, changed) {
+    return runDetail(this.shell, run.run_id, changed);
   }
 }
 
@@ -84,6 +81,7 @@ export class Runs extends Listing {
 export async function runDetail(shell, id, changed) {
   const run = await shell.host.request("GET", api("runs", id));
   const body = runBody(run, shell.open);
+  body.dataset.title = `Run ${shortId(run.run_id)} of ${run.pipeline}, ${clock(run.created_at)}`;
   body.append(section("tags", tagEditor(shell, { kind: "run", run: run.run_id }, run.tags, changed)));
   body.append(runFoot(shell, run, body));
   return body;

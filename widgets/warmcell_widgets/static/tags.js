@@ -33,11 +33,8 @@ export class Tags extends Listing {
     setText(by, tag.user ?? "");
   }
 
-  detail(tag, again) {
-    return taggedDetail(this.shell, tag.name, async () => {
-      await this.refresh();
-      await again();
-    });
+  detail(tag, changed) {
+    return taggedDetail(this.shell, tag.name, changed);
   }
 }
 
@@ -65,6 +62,7 @@ export async function taggedDetail(shell, name, changed) {
     }
   });
   const body = make("div", "wc-run");
+  body.dataset.title = `Tag ${name}`;
   body.append(rows.length ? section("has it", grid(["kind", "which", "of", "since"], rows))
     : section("has it", facts([["", "Nothing has it now."]])));
   if (rows.length === MOST_TAGGED) body.append(make("div", "wc-part wc-dim", `The newest ${MOST_TAGGED} are shown.`));
