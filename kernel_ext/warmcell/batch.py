@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from warmcell.errors import RunCancelled, RunError, RunTimedOut, WarmcellError
 from warmcell.ids import new_id, now
 from warmcell.model.inrun import models_for
 from warmcell.recording import find_recorder, log, reporter
-from warmcell.records import RunDetail, RunRecord
+from warmcell.records import CodeRecord, RunDetail, RunRecord
 from warmcell.runner import Outcome, execute
 from warmcell.runner.cancellation import CancelToken
 from warmcell.runner.errorinfo import own_frames
@@ -154,12 +155,25 @@ def _rest(execution: Execution, record: RunRecord) -> RunDetail:
     """What was not sent yet, once the artifacts are written, or that takes too long."""
     keeper = execution.keeper
     if keeper is None:
-        return execution.take()
+        return _with_code(execution.take(), execution.pipeline)
     keeper.settle(failed=record.status != "succeeded")
     if not keeper.flush(FLUSH_SECONDS):
         log.warning("Artifacts of run %s are still being written.", record.run_id)
     detail = execution.take()
     detail.versions += keeper.close()
+    return _with_code(detail, execution.pipeline)
+
+
+def _with_code(detail: RunDetail, pipeline: Pipeline) -> RunDetail:
+    """Add what was executed: of this run there is no snapshot that has it."""
+    parts: list[Any] = [*pipeline.steps, pipeline]
+    source = msgspec.json.encode(
+        [
+            {"name": one.name, "kind": one.kind, "source": one.source.text, "cell": one.source.cell}
+            for one in parts
+        ]
+    )
+    detail.code = [CodeRecord(hashlib.sha256(source).hexdigest(), msgspec.Raw(source))]
     return detail
 
 

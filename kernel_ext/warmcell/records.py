@@ -178,6 +178,14 @@ class CacheRecord(msgspec.Struct, omit_defaults=True):
     expires_at: int | None = None
 
 
+class CodeRecord(msgspec.Struct):
+    """What a run without a snapshot was made of: a list of ``name``, ``kind``, ``source`` and
+    ``cell``, as JSON. ``digest`` is of that text, so that it is kept once."""
+
+    digest: str
+    source: msgspec.Raw
+
+
 class LogRecord(msgspec.Struct, array_like=True):
     """One piece of captured output. ``stream`` is stdout, stderr, log or display."""
 
@@ -200,6 +208,7 @@ class RunDetail(msgspec.Struct, omit_defaults=True):
     metadata: list[MetadataRecord] = []
     tags: list[TagRecord] = []
     cache: list[CacheRecord] = []
+    code: list[CodeRecord] = []
 
 
 class SnapshotRecord(msgspec.Struct, omit_defaults=True):

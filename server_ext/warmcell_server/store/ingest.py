@@ -153,6 +153,12 @@ class Ingestor:
             put_tags(connection, batch.tags)
         if batch.cache:
             put_cache(connection, batch.cache.values())
+        if batch.code:
+            connection.execute(
+                "INSERT OR IGNORE INTO data.code SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])",
+                [list(batch.code), list(batch.code.values())],
+            )
+            _append(connection, "data.run_code", batch.run_code)
         _append(connection, "data.audit", batch.audit)
         if batch.deliveries:
             with connection.appender("data.deliveries", action="upsert") as appender:

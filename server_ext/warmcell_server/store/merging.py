@@ -108,6 +108,8 @@ _METADATA = f"""WHERE {_SUBJECT} AND NOT EXISTS (FROM data.metadata h
     WHERE h.kind = i.kind AND h.subject = i.subject AND h.key = i.key)"""
 _DELIVERIES = f"""{_RUN} AND i.status <> 'pending' AND NOT EXISTS (
     FROM data.deliveries h WHERE h.delivery_id = i.delivery_id)"""
+_CODE = """WHERE i.digest IN (SELECT code FROM in_run_code WHERE run_id IN (FROM new_runs))
+AND NOT EXISTS (FROM data.code h WHERE h.digest = i.digest)"""
 _SERVED = "coalesce(s.number, i.snapshot)"
 
 # Each: the table, what is put in the place of its columns, and which rows.
@@ -121,6 +123,8 @@ _STEPS: tuple[tuple[str, dict[str, str], str], ...] = (
     ("artifacts", {}, _RUN),
     ("logs", {}, _RUN),
     ("uses", {}, _RUN),
+    ("code", {}, _CODE),
+    ("run_code", {}, _RUN),
     ("deliveries", {}, _DELIVERIES),
     (
         "artifact_versions",

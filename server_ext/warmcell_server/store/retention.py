@@ -157,8 +157,9 @@ def _forget(connection: DuckDBPyConnection, doomed: set[str], versions: set[str]
         return
     picked, values = "IN (SELECT unnest(?::VARCHAR[]))", [list(doomed)]
     remove(connection, versions)
-    for table in ("steps", "artifacts", "logs", "deliveries", "uses", "cache", "runs"):
+    for table in ("steps", "artifacts", "logs", "deliveries", "uses", "cache", "run_code", "runs"):
         connection.execute(f"DELETE FROM data.{table} WHERE run_id {picked}", values)
+    connection.execute("DELETE FROM data.code WHERE digest NOT IN (SELECT code FROM data.run_code)")
     for table in ("metadata", "tagged"):
         # Of a step the subject is the id of its run, a slash and its name.
         connection.execute(

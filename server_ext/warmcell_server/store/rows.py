@@ -87,6 +87,8 @@ class Batch:
     metadata: dict[tuple[str, str, str], Row] = field(default_factory=dict)
     tags: list[TagRecord] = field(default_factory=list)
     cache: dict[str, CacheRecord] = field(default_factory=dict)
+    code: dict[str, str] = field(default_factory=dict)
+    run_code: list[Row] = field(default_factory=list)
     snapshots: list[SnapshotRecord] = field(default_factory=list)
     deployments: list[DeploymentRecord] = field(default_factory=list)
     deliveries: dict[str, Row] = field(default_factory=dict)
@@ -134,6 +136,9 @@ class Batch:
         for one in detail.metadata:
             self.metadata[one.kind, one.subject, one.key] = metadata_row(one)
         self.tags += detail.tags
+        for code in detail.code:
+            self.code[code.digest] = _json(code.source) or "[]"
+            self.run_code.append([run_id, code.digest])
         for made in detail.cache:
             self.cache[made.key] = made
 

@@ -14,6 +14,7 @@ from warmcell.records import (
     ArtifactRecord,
     AuditRecord,
     CacheRecord,
+    CodeRecord,
     DeliveryEntry,
     DeploymentRecord,
     DetailEntry,
@@ -63,6 +64,7 @@ class SpooledDetail(msgspec.Struct):
     metadata: list[MetadataRecord] = []
     tags: list[TagRecord] = []
     cache: list[CacheRecord] = []
+    code: list[CodeRecord] = []
 
 
 class SpooledSnapshot(SnapshotRecord):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests.server.store.builders import WAIT, deployment, entry, raw, run, snapshot
@@ -12,6 +14,7 @@ from warmcell.errors import NotFound, QueryError, UsageError
 from warmcell.ids import new_id, now
 from warmcell.records import (
     ArtifactRecord,
+    CodeRecord,
     DeploymentEntry,
     RunDetail,
     RunRecord,
@@ -361,6 +364,26 @@ class TestOrigin:
         assert [(one["input"], one["label"]) for one in found["inputs"]] == [
             ("model", "churn-model@1")
         ]
+
+    def test_of_a_cell(self, open_store: Callable[..., Store]) -> None:
+        """A run without a snapshot has the source that it was made of, which is kept once, and
+        goes with the last run that has it."""
+        code = CodeRecord("digest", raw(SOURCE))
+        kept = []
+        for runs in (2, 1, 0):
+            store = open_store()
+            if runs == 2:
+                for _ in range(2):
+                    record, _, model = training(store)
+                    store.append(entry(record, RunDetail(code=[code])))
+            store.prune(max_runs=runs).result(WAIT)
+            if runs:
+                origin = store.read("version_origin", name=model.id).result(WAIT)
+                assert origin["code"] == SOURCE
+            store.close()
+            with duckdb.connect(str(store.home / "store.duckdb")) as connection:
+                kept += connection.execute("SELECT count(*) FROM data.code").fetchall()
+        assert kept == [(1,), (1,), (0,)]
 
     def test_saved_by_hand(self, store: Store) -> None:
         """Of what no run made, nothing is made up."""

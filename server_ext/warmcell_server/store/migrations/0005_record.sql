@@ -138,6 +138,16 @@ CREATE TABLE data.cache (
 CREATE INDEX cache_by_step ON data.cache (step);
 CREATE INDEX cache_by_run ON data.cache (run_id);
 
+-- What runs without a snapshot were made of, each once.
+CREATE TABLE data.code (
+    digest VARCHAR PRIMARY KEY,
+    source JSON NOT NULL         -- [{"name", "kind", "source", "cell"}]
+);
+CREATE TABLE data.run_code (
+    run_id VARCHAR NOT NULL,
+    code   VARCHAR NOT NULL      -- digest
+);
+
 ALTER TABLE data.artifacts ADD COLUMN version VARCHAR;   -- id of the artifact version, where one is kept
 ALTER TABLE data.steps ADD COLUMN cached VARCHAR;        -- id of the run whose results were taken
 ALTER TABLE data.steps ADD COLUMN uncached VARCHAR;      -- why they were not

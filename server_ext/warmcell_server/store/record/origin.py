@@ -72,9 +72,14 @@ def version_origin(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[
 def code_of(
     cursor: DuckDBPyConnection, run: dict[str, Any]
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """The snapshot that a run executed, and the source of all that it was made of."""
+    """The snapshot that a run executed, if it did, and the source of all that it was made of."""
     if run["snapshot"] is None:
-        return None, []
+        texts = cursor.execute(
+            "SELECT c.source FROM data.run_code r JOIN data.code c ON c.digest = r.code "
+            "WHERE r.run_id = ? LIMIT 1",
+            [run["run_id"]],
+        ).fetchall()
+        return None, _parts(texts[0][0] if texts else None)
     rows = dicts(
         cursor,
         "SELECT pipeline, number, digest, created_at, note, stored, source "
@@ -83,8 +88,12 @@ def code_of(
     )
     if not rows:
         return None, []
-    source = decode(rows[0].pop("source") or "[]")
-    return rows[0], source if isinstance(source, list) else []
+    return rows[0], _parts(rows[0].pop("source"))
+
+
+def _parts(text: str | None) -> list[dict[str, Any]]:
+    source = decode(text or "[]")
+    return source if isinstance(source, list) else []
 
 
 READS = {"version_origin": version_origin}
