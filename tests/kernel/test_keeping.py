@@ -340,17 +340,17 @@ class TestServed:
     @pytest.mark.parametrize(
         ("rules", "n", "names"),
         [
-            ("all", 1, {"rows", "summed_or_not::check::output"}),
-            ("none", 1, set()),
-            ("errors", 1, set()),
-            ("errors", 0, {"rows"}),
-            (["rows"], 1, {"rows"}),
-            ({"rows": "none", "*": "all"}, 1, {"summed_or_not::check::output"}),
+            ("all", 1, ["rows", "summed_or_not::check::output"]),
+            ("none", 1, []),
+            ("errors", 1, []),
+            ("errors", 0, ["rows"]),
+            (["rows"], 1, ["rows"]),
+            ({"rows": "none", "*": "all"}, 1, ["summed_or_not::check::output"]),
         ],
         ids=str,
     )
     def test_a_policy_says_what_is_kept(
-        self, rules: Any, n: int, names: set[str], tmp_path: Path
+        self, rules: Any, n: int, names: list[str], tmp_path: Path
     ) -> None:
         """A served call keeps what its deployment says: all, nothing, by name, of failures."""
 

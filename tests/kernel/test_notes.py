@@ -183,7 +183,9 @@ def test_outside_of_a_run_something_has_to_be_named() -> None:
             call()
 
 
-@pytest.mark.parametrize("name", ["", " a", "a,b", "a\nb", "x" * 256, str(uuid4()), 3])
+@pytest.mark.parametrize(
+    "name", ["", " a", "a,b", "a\nb", "x" * 256, "6f1c7a8e-0b1d-4b1e-9d3f-2a5c8e7f1a90", 3]
+)
 def test_names_that_no_tag_can_have(name: Any) -> None:
     """Refused where the tag is made, also on a pipeline."""
     with pytest.raises(InvalidName):
