@@ -89,6 +89,35 @@ def test_releases(execute: Callable[..., Executed]) -> None:
     assert "release.aborted" in events
 
 
+def test_record(execute: Callable[..., Executed]) -> None:
+    """Artifacts, caching, lineage, stages that are followed, SQL, golden sets: each cell does what
+    its text says, and no secret is in it."""
+    done = execute("record.ipynb", {"WARMCELL_ENABLE_CACHE": "1"})
+    assert "['candidate', 'good'] 1.0" in done.text("found")
+    assert "[ True, False]" in done.text("found")
+    assert "customers reused" in done.text("cached")
+    assert "train parameter strength is not as in run" in done.text("cached")
+    assert "{'output': 'published to the shelf'}" in done.text("resumed")
+    assert "churn-model@2 [artifact] ← train" in done.text("lineage")
+    assert "('COMPLETE', 'training.train')" in done.text("openlineage")
+    assert "* train.fit.strength: 1.0 | 0.001" in done.text("tags")
+    assert "'version': '1'" in done.text("deploy")
+    assert "'version': '2'" in done.text("promoted")
+    assert done.text("moves").splitlines()[:2] == [
+        "1 -> 2 simpler",
+        "None -> 1 the first one that works",
+    ]
+    assert "output.leaves" in done.text("calls")
+    assert "churn-model" in done.text("sql")
+    assert "True" in done.text("table")
+    assert "0 changed (0.0%), 0 failed, 5 the same" in done.text("golden")
+    assert "asking with **redacted**" in done.text("secret")
+    assert "'dry_run': True" in done.text("prune")
+    assert "400 customers" in done.text("logs")
+    assert "runs exported" in done.text("export")
+    assert "golden::churn-cases" in done.text("history")
+
+
 def test_quickstart(execute: Callable[..., Executed]) -> None:
     """The quickstart trains, deploys, calls, edits and redeploys, in a kernel that hosts itself,
     and its outputs are the ones that its text speaks of."""
