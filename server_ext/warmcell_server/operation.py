@@ -15,7 +15,7 @@ from warmcell_server.workers import Worker
 if TYPE_CHECKING:
     from warmcell_server.host import Host
 
-__all__ = ["Call", "Operation", "Result", "Route", "Routes", "decode", "number"]
+__all__ = ["BODIES", "Call", "Operation", "Result", "Route", "Routes", "decode", "number"]
 
 
 @dataclass
@@ -36,6 +36,10 @@ Result: TypeAlias = tuple[int, Any]
 Operation: TypeAlias = Callable[["Host", Call], Awaitable[Result]]
 
 
+BODIES: dict[Operation, type[msgspec.Struct]] = {}
+"""What the bodies of operations are, of those that say so."""
+
+
 class Route(NamedTuple):
     """A method and a path, relative to ``…/warmcell/``, and what it does."""
 
@@ -47,12 +51,17 @@ class Route(NamedTuple):
 class Routes(list[Route]):
     """The routes of one concept, filled by its functions."""
 
-    def add(self, method: str, path: str) -> Callable[[Operation], Operation]:
-        """Decorate an operation with its route; ``*`` stands for one part of the path."""
+    def add(
+        self, method: str, path: str, takes: type[msgspec.Struct] | None = None
+    ) -> Callable[[Operation], Operation]:
+        """Decorate an operation with its route; ``*`` stands for one part of the path. ``takes``
+        is what its body is, for the description of the API."""
         pattern = re.compile(path.replace("*", "([^/]+)"))
 
         def register(operation: Operation) -> Operation:
             self.append(Route(method, pattern, operation))
+            if takes is not None:
+                BODIES[operation] = takes
             return operation
 
         return register

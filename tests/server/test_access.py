@@ -58,6 +58,7 @@ ROUTES: list[tuple[str, str, int, str | None, bool]] = [
     ("HEAD", "metrics", 200, None, False),
     ("GET", "api/v1/status", 200, None, False),
     ("HEAD", "api/v1/status", 200, None, False),
+    ("GET", "api/v1/openapi.json", 200, None, False),
     ("GET", "api/v1/deployments", 200, None, False),
     ("GET", "api/v1/deployments/add", 200, None, False),
     ("POST", "api/v1/deployments", 409, None, False),

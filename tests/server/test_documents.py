@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import jsonschema
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.jupyter import JupyterServer
+from warmcell_server import operations
 
 
 def test_openapi_is_valid_and_true(serving: JupyterServer) -> None:
@@ -110,3 +112,32 @@ def test_runs_belong_to_their_deployment(serving: JupyterServer) -> None:
     assert serving.delete(f"warmcell/add/runs/{run_id}").status == 409
     mine = serving.get("warmcell/add/runs?deployment=risky").json()["runs"]
     assert {run["deployment"] for run in mine} == {"add"}
+
+
+def test_the_control_plane_is_described(serving: JupyterServer) -> None:
+    """Its document is valid OpenAPI 3.1 and has every operation, each with what it does and the
+    form of what it takes where that has one."""
+    document = serving.get("warmcell/api/v1/openapi.json").json()
+    OpenAPIV31SpecValidator(document).validate()
+    shown = {
+        (method, re.sub(r"{\w+}", "*", path.removeprefix("/")))
+        for path, item in document["paths"].items()
+        for method in item
+        if method != "parameters"
+    }
+    routes = [route for route in operations.ROUTES if route.pattern.pattern.startswith("api/v1/")]
+    assert shown == {
+        (
+            route.method.lower(),
+            route.pattern.pattern.removeprefix("api/v1/").replace("([^/]+)", "*"),
+        )
+        for route in routes
+    }
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            assert method == "parameters" or operation["summary"], (method, path)
+    taken = document["paths"]["/tagged"]["post"]["requestBody"]["content"]["application/json"]
+    jsonschema.validate(
+        {"tags": [{"name": "good"}], "on": {"kind": "pipeline", "pipeline": "add"}},
+        {**taken["schema"], "components": document["components"]},
+    )

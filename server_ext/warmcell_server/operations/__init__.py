@@ -5,8 +5,10 @@ from __future__ import annotations
 from warmcell_server.operation import Route
 from warmcell_server.operations import (
     artifacts,
+    cache,
     changes,
     deployments,
+    document,
     keys,
     lineage,
     logs,
@@ -28,6 +30,7 @@ __all__ = ["ROUTES"]
 
 ROUTES: tuple[Route, ...] = (
     *status.ROUTES,
+    *document.ROUTES,
     *deployments.ROUTES,
     *traffic.ROUTES,
     *keys.ROUTES,
@@ -38,6 +41,7 @@ ROUTES: tuple[Route, ...] = (
     *changes.ROUTES,
     *runs.ROUTES,
     *artifacts.ROUTES,
+    *cache.ROUTES,
     *rerun.ROUTES,
     *tags.ROUTES,
     *metadata.ROUTES,

@@ -76,7 +76,7 @@ async def _versions(host: Host, call: Call) -> Result:
     return 200, await _page(host, call.query)
 
 
-@ROUTES.add("POST", "api/v1/artifact-versions")
+@ROUTES.add("POST", "api/v1/artifact-versions", VersionRecord)
 async def _save(host: Host, call: Call) -> Result:
     """Save a version that no run made: a :class:`~warmcell.records.VersionRecord`, of which the
     files were written into the blobs before. Answers with its number."""

@@ -36,7 +36,7 @@ class Logged(msgspec.Struct, forbid_unknown_fields=True):
     on: list[dict[str, Any]]
 
 
-@ROUTES.add("POST", "api/v1/metadata")
+@ROUTES.add("POST", "api/v1/metadata", Logged)
 async def _log(host: Host, call: Call) -> Result:
     """Log metadata about one or several things: all of them, or none."""
     body = decode(call, Logged)

@@ -94,7 +94,7 @@ async def _models(host: Host, call: Call) -> Result:
     return 200, {"models": await _read(host, "models", tag=call.query.get("tag"))}
 
 
-@ROUTES.add("POST", "api/v1/models")
+@ROUTES.add("POST", "api/v1/models", NewModel)
 async def _create(host: Host, call: Call) -> Result:
     """Make a model. 409 for a name that is taken."""
     body = decode(call, NewModel)
@@ -111,7 +111,7 @@ async def _model(host: Host, call: Call) -> Result:
     return 200, await _read(host, "model", name=call.arguments[0])
 
 
-@ROUTES.add("PATCH", "api/v1/models/*")
+@ROUTES.add("PATCH", "api/v1/models/*", Described)
 async def _update(host: Host, call: Call) -> Result:
     """Change what a model says of itself, and its tags."""
     body = decode(call, Described)
@@ -142,7 +142,7 @@ async def _versions(host: Host, call: Call) -> Result:
     return 200, {"versions": found}
 
 
-@ROUTES.add("POST", "api/v1/models/*/versions")
+@ROUTES.add("POST", "api/v1/models/*/versions", NewVersion)
 async def _make(host: Host, call: Call) -> Result:
     """A new version, and its model where there is none; 200 for a label that is there already."""
     body = decode(call, NewVersion)
@@ -172,7 +172,7 @@ async def _alias(host: Host, call: Call) -> Result:
     return 200, await _read(host, "alias", model=model, alias=call.arguments[1])
 
 
-@ROUTES.add("PUT", "api/v1/models/*/aliases/*")
+@ROUTES.add("PUT", "api/v1/models/*/aliases/*", MoveAlias)
 async def _move(host: Host, call: Call) -> Result:
     """Move an alias. 409 if ``revision`` is not that of the last move."""
     body = decode(call, MoveAlias)
@@ -185,7 +185,7 @@ async def _move(host: Host, call: Call) -> Result:
     return 200, moved
 
 
-@ROUTES.add("POST", "api/v1/models/*/aliases/*/back")
+@ROUTES.add("POST", "api/v1/models/*/aliases/*/back", Move)
 async def _back(host: Host, call: Call) -> Result:
     """Move an alias back to where it was before."""
     body = decode(call, Move)
@@ -214,7 +214,7 @@ async def _by_id(host: Host, call: Call) -> Result:
     return 200, await _read(host, "model_version", id=call.arguments[0])
 
 
-@ROUTES.add("PATCH", "api/v1/model-versions/*")
+@ROUTES.add("PATCH", "api/v1/model-versions/*", Described)
 async def _update_version(host: Host, call: Call) -> Result:
     """Change what a version says of itself, and its tags."""
     body = decode(call, Described)
@@ -231,7 +231,7 @@ async def _delete_version(host: Host, call: Call) -> Result:
     return 200, await _change(host, call, "delete_model_version", id=version)
 
 
-@ROUTES.add("POST", "api/v1/model-versions/*/stage")
+@ROUTES.add("POST", "api/v1/model-versions/*/stage", SetStage)
 async def _stage(host: Host, call: Call) -> Result:
     """Move a stage to a version; from another one only with ``force``."""
     body = decode(call, SetStage)
@@ -260,7 +260,7 @@ async def _links(host: Host, call: Call) -> Result:
     return 200, {"links": found}
 
 
-@ROUTES.add("POST", "api/v1/model-versions/*/links")
+@ROUTES.add("POST", "api/v1/model-versions/*/links", Link)
 async def _link(host: Host, call: Call) -> Result:
     """Link an artifact version, a run, a step or a deployment to a version."""
     body = decode(call, Link)

@@ -52,6 +52,7 @@ async def _pipelines(host: Host, call: Call) -> Result:
 
 @ROUTES.add("GET", "api/v1/pipelines/*")
 async def _pipeline(host: Host, call: Call) -> Result:
+    """One pipeline by its name."""
     return 200, await read(host.store.read("get_pipeline", name=call.arguments[0]))
 
 

@@ -50,7 +50,7 @@ async def _store(host: Host, call: Call) -> Result:
     }
 
 
-@ROUTES.add("POST", "api/v1/store/prune")
+@ROUTES.add("POST", "api/v1/store/prune", _Pruning)
 async def _prune(host: Host, call: Call) -> Result:
     """Delete runs beyond the limits of the body; without any, beyond those of the server."""
     wanted: _Pruning = decode(call, _Pruning)

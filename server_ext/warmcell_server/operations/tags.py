@@ -54,7 +54,7 @@ async def _tags(host: Host, call: Call) -> Result:
     return 200, {"tags": await read(host.store.read("list_tags"))}
 
 
-@ROUTES.add("POST", "api/v1/tags")
+@ROUTES.add("POST", "api/v1/tags", Named)
 async def _create(host: Host, call: Call) -> Result:
     """Define a tag. 409 for one that is defined otherwise."""
     body = decode(call, Named)
@@ -68,7 +68,7 @@ async def _tag(host: Host, call: Call) -> Result:
     return 200, await read(host.store.read("get_tag", name=call.arguments[0]))
 
 
-@ROUTES.add("PATCH", "api/v1/tags/*")
+@ROUTES.add("PATCH", "api/v1/tags/*", Change)
 async def _update(host: Host, call: Call) -> Result:
     """Rename a tag, or change its color or whether it is exclusive."""
     body = decode(call, Change)
@@ -95,7 +95,7 @@ async def _tagged(host: Host, call: Call) -> Result:
     return 200, {"tagged": await read(host.store.read("tagged", **given))}
 
 
-@ROUTES.add("POST", "api/v1/tagged")
+@ROUTES.add("POST", "api/v1/tagged", Put)
 async def _put(host: Host, call: Call) -> Result:
     """Put tags on something."""
     body = decode(call, Put)
@@ -104,7 +104,7 @@ async def _put(host: Host, call: Call) -> Result:
     return 200, await _change(host, call, "add_tags", msgspec.to_builtins(body))
 
 
-@ROUTES.add("POST", "api/v1/tagged/remove")
+@ROUTES.add("POST", "api/v1/tagged/remove", Take)
 async def _take(host: Host, call: Call) -> Result:
     """Take tags from something."""
     return 200, await _change(host, call, "remove_tags", msgspec.to_builtins(decode(call, Take)))
