@@ -19,6 +19,7 @@ import msgspec
 
 from warmcell import dedicated, output, wire
 from warmcell.around.parts import Around, roots
+from warmcell.artifacts import origins
 from warmcell.deployment import Deployment
 from warmcell.drafting import Recipe
 from warmcell.environment import environment
@@ -107,7 +108,7 @@ def deploy(
     around = surround(pipeline, taken.live) if captured else None
     isolated = bool(wanted.isolated or wanted.replicas)
     followed = followed_by(live, wanted.follow)
-    with pinned(followed):
+    with pinned(followed), origins.collecting() as loaded:
         state = initialise(live, around) if gate is not None or not isolated else None
     binding = Binding(
         f"{name}:{new_id()}",
@@ -140,6 +141,7 @@ def deploy(
         note=note,
         traffic=traffic,
         model=followed.told if followed is not None else None,
+        loaded=list(loaded),
     )
     if gate is not None:
         seconds = wanted.run_timeout or wanted.timeout

@@ -11,6 +11,7 @@ import msgspec
 
 from warmcell import dedicated, output, wire
 from warmcell.around.parts import Around
+from warmcell.artifacts import origins
 from warmcell.deploying import initialise, surround
 from warmcell.environment import warning
 from warmcell.errors import SnapshotError
@@ -59,7 +60,7 @@ def restore(
     around: Around | None = surround(live, roots) if len(roots) > 1 else None
     follow = settings.get("follow")
     followed = followed_by(live, str(follow) if follow else None)
-    with pinned(followed):
+    with pinned(followed), origins.collecting() as loaded:
         state = initialise(live, around)
     key = f"{name}:{new_id()}"
     output.install()
@@ -88,6 +89,7 @@ def restore(
         restored=number,
         ticket=ticket,
         model=followed.told if followed is not None else None,
+        loaded=list(loaded),
     )
     try:
         here.announce(body)

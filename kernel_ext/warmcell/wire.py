@@ -317,6 +317,7 @@ class Deploy(msgspec.Struct, omit_defaults=True):
     environment: msgspec.Raw = msgspec.Raw(b"null")
     gate: dict[str, object] | None = None  # what the gate found that let this pass
     model: dict[str, str] | None = None  # the version that it follows: model, alias, id, version
+    loaded: list[str] = []  # ids of the artifact versions that ``on_init`` loaded
 
 
 class Stored(msgspec.Struct, omit_defaults=True):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from warmcell.artifacts import origins
 from warmcell.artifacts.artifact_config import ArtifactConfig
 from warmcell.artifacts.materialized import Materialized
 from warmcell.artifacts.naming import artifact_name, configs_of, version_label
@@ -100,6 +101,7 @@ class Keeper:
                     self._held.append(_Held(record, version, write))
             return
         record.version = version.id
+        origins.remember(value, version.id)
         self._note(config, node.name, record.name)
         if version.status != "pending":
             self._add(version)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from warmcell.artifacts import origins
 from warmcell.artifacts.artifact_config import ArtifactConfig
 from warmcell.artifacts.keeping import fields_of
 from warmcell.artifacts.materialized import Materialized
@@ -96,6 +97,7 @@ def save_artifact(
         **{k: v for k, v in fields_of(stored).items() if k != "type"},
     )  # fmt: skip
     client._call("POST", "api/v1/artifact-versions", json.loads(msgspec.json.encode(record)))
+    origins.remember(data, record.id)
     saved = client.get_artifact_version(record.id)
     if labels:
         _tag(labels, record.id)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from warmcell.artifacts import origins
 from warmcell.changes import Table
 from warmcell.errors import ArtifactError
 from warmcell.metadata.values import restored
@@ -97,7 +98,10 @@ class ArtifactVersion:
         """
         from warmcell.artifacts.storing import restore
 
-        return restore(self._stored(), self._blobs(), value=self._row.get("value"), hint=hint)
+        stored, row = self._stored(), self._row
+        value = restore(stored, self._blobs(), value=row.get("value"), hint=hint)
+        origins.loaded(value, self.id)
+        return value
 
     def taken(self, run: Execution, step: str, name: str) -> tuple[Any, str | None]:
         """The value, for a step that this version was given to; see :mod:`.runner.taking`."""

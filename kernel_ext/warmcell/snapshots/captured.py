@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from warmcell.artifacts import origins
 from warmcell.errors import SnapshotError
 from warmcell.snapshots import modulefiles, stored
 from warmcell.snapshots.capturing import Written, take
@@ -22,6 +23,7 @@ from warmcell.snapshots.notes import leaks, notes_of
 from warmcell.snapshots.paths import Place, place_of
 from warmcell.snapshots.restorability import unrestorable
 from warmcell.snapshots.stored import StoredForm
+from warmcell.snapshots.survey import Survey
 
 TRIAL = 64 << 20  # bytes of pickles up to which a stored form is loaded once for a trial
 
@@ -41,6 +43,19 @@ class Held(msgspec.Struct, omit_defaults=True):
     size: int
     restorable: bool = True
     fingerprint: str | None = None
+
+
+def _note_versions(survey: Survey, found: list[Holding]) -> None:
+    """Say of what is held which artifact version it is, or has within."""
+    by_name = {holding.name: holding for holding in found}
+    for key, version in origins.among(survey.objects).items():
+        place = place_of(survey, key)
+        holding = by_name.get(place.name) or by_name.get(place.variable)
+        if holding is None:
+            kind = type(survey.objects[key]).__name__
+            holding = Holding(place.name or kind, place.path, "reference", kind, 0)
+            found.append(holding)
+        holding.version = f"{holding.version} {version}" if holding.version else version
 
 
 class Capture:
@@ -117,7 +132,9 @@ class Capture:
             id(original): found
             for original, found in zip(written.originals, self._prints, strict=True)
         }
-        return holdings(written.survey, prints, self._variables, self._stale)
+        found = holdings(written.survey, prints, self._variables, self._stale)
+        _note_versions(written.survey, found)
+        return found
 
     def _hidden_code(self, written: Written) -> list[str]:
         """Notes on objects that hold code of the notebook where no walk finds it, but their own

@@ -41,7 +41,7 @@ class Holding(msgspec.Struct, omit_defaults=True):
     ("copy"); ``size`` is in bytes, 0 for code; ``path`` is how the name is reached
     (``con <- lookup``). ``fingerprint`` begins with the mark of the process, up to a colon, where
     it tells only which object it is. ``file`` names the local file that differs from the code that
-    the kernel has of it.
+    the kernel has of it, ``version`` the artifact version that it is or has (ids, by spaces).
     """
 
     name: str
@@ -53,6 +53,7 @@ class Holding(msgspec.Struct, omit_defaults=True):
     restorable: bool = True
     fingerprint: str | None = None
     file: str | None = None
+    version: str | None = None
 
 
 class _OwnHasher(Hasher):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from warmcell import wire
-from warmcell.errors import Conflict, NotFound
+from warmcell.errors import Conflict, NotFound, WarmcellError
 from warmcell.ids import now
 from warmcell.records import DeploymentEntry
 from warmcell_server.asked import asked_by
 from warmcell_server.auditing import note_change, who
 from warmcell_server.deploying import Deployed, deploy
+from warmcell_server.intime import read
 from warmcell_server.invocation import Invocation
 from warmcell_server.operation import Call, Result, Routes, decode
 from warmcell_server.operations.keys import revoke_all
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from warmcell_server.host import Host
 
 __all__ = ["ROUTES"]
+
+log = logging.getLogger("warmcell.operations")
 
 ROUTES = Routes()
 
@@ -62,14 +66,31 @@ async def _deploy(host: Host, call: Call) -> Result:
         )
     body = decode(call, wire.Deploy)
     if body.ticket is not None:
-        return 201, host.restoring.holding.announced(body, worker)
+        announced = host.restoring.holding.announced(body, worker)
+        if body.restored is not None:
+            await _note_loads(host, body, body.restored)
+        return 201, announced
     deployed = await deploy(host, body, worker, who(call))
+    await _note_loads(host, body, deployed.number)
     if deployed.changed:
         _note_deploy(host, call, body, deployed)
     described = deployed.deployment.describe(host.url)
     if body.traffic is not None and not body.again:
         described["deployed"] = deployed.number
     return 201, described
+
+
+async def _note_loads(host: Host, body: wire.Deploy, number: int) -> None:
+    """Keep which artifact versions ``on_init`` of a deployment loaded. It is served even so."""
+    try:
+        await read(
+            host.store.change(
+                "put_loads", deployment=body.name, pipeline=body.pipeline, snapshot=number,
+                versions=body.loaded,
+            )
+        )  # fmt: skip
+    except WarmcellError as error:
+        log.warning("What '%s' loaded could not be recorded: %s", body.name, error)
 
 
 def _note_deploy(host: Host, call: Call, body: wire.Deploy, deployed: Deployed) -> None:

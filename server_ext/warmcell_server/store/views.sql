@@ -143,6 +143,8 @@ WITH made AS (
                '[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}')) AS version
     FROM data.snapshots
     UNION ALL
+    SELECT 'snapshot', pipeline || '/' || snapshot, time, version FROM data.loads
+    UNION ALL
     SELECT 'deployment', name, updated_at,
            unnest(regexp_extract_all(concat_ws(' ', settings, traffic),
                '[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}'))
@@ -174,7 +176,7 @@ WITH made AS (
     UNION ALL
     SELECT 'artifact_version', n.version, n.kind, n.holder,
            CASE n.kind WHEN 'snapshot' THEN 'held' ELSE 'served' END, NULL, v.run_id, n.time
-    FROM (SELECT DISTINCT * FROM named) n JOIN data.artifact_versions v ON v.id = n.version
+    FROM (SELECT kind, holder, version, min(time) AS time FROM named GROUP BY ALL) n JOIN data.artifact_versions v ON v.id = n.version
     UNION ALL
     SELECT 'artifact_version', subject, 'model_version', version, 'linked', role, NULL, time
     FROM data.model_links WHERE kind = 'artifact_version'

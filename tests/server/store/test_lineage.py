@@ -10,7 +10,7 @@ import pytest
 
 from tests.server.store.builders import WAIT, deployment, entry, raw, run, snapshot
 from tests.server.store.test_versions import version
-from warmcell.errors import NotFound, QueryError, UsageError
+from warmcell.errors import Conflict, NotFound, QueryError, UsageError
 from warmcell.ids import new_id, now
 from warmcell.records import (
     ArtifactRecord,
@@ -108,6 +108,10 @@ def edges(found: Graph) -> set[tuple[str, str, str]]:
 
 def labels(found: Graph) -> set[str]:
     return {node["label"] for node in found["nodes"]}
+
+
+def rows_of(store: Store, query: str) -> list[list[Any]]:
+    return store.sql(query).result(WAIT).rows
 
 
 class TestWalk:
@@ -261,6 +265,25 @@ class TestWalk:
         )
         up = graph(store, "model", model="churn", direction="up")
         assert {"load", "train", "output@1"} <= labels(up)
+
+    def test_what_on_init_loaded(self, store: Store) -> None:
+        """A version that ``on_init`` of a deployment loaded is held by its snapshot, and kept while
+        it is served; what it loads later counts instead."""
+        _, table, model = training(store)
+        number = serve(store, "live")
+        of = {"deployment": "live", "pipeline": "scoring", "snapshot": number}
+        for versions in ([table.id], [model.id], [model.id, "unknown"]):
+            store.change("put_loads", **of, versions=versions).result(WAIT)
+        assert {"scoring@1", "live"} <= labels(graph(store, id=model.id, direction="down"))
+        store.change("put_loads", **of, versions=[model.id]).result(WAIT)
+        found = rows_of(store, "SELECT target FROM lineage WHERE relation = 'held'")
+        assert found == [[f"scoring/{number}"]]
+        error = store.change("delete_versions", ids=[model.id]).exception(WAIT)
+        assert isinstance(error, Conflict)
+        assert "live" in str(error)
+        gone = deployment("live", store.host_id, pipeline="scoring", state="removed")
+        store.append(DeploymentEntry(gone))
+        store.change("delete_versions", ids=[model.id]).result(WAIT)
 
     def test_traffic(self, store: Store) -> None:
         """A deployment that shares its calls serves each snapshot that gets some."""

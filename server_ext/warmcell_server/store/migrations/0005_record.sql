@@ -138,6 +138,16 @@ CREATE TABLE data.cache (
 CREATE INDEX cache_by_step ON data.cache (step);
 CREATE INDEX cache_by_run ON data.cache (run_id);
 
+-- Artifact versions that `on_init` of a snapshot loaded for a deployment.
+CREATE TABLE data.loads (
+    deployment VARCHAR NOT NULL,
+    pipeline   VARCHAR NOT NULL,
+    snapshot   INTEGER NOT NULL,
+    version    VARCHAR NOT NULL, -- id
+    time       BIGINT NOT NULL,
+    PRIMARY KEY (deployment, pipeline, snapshot, version)
+);
+
 -- What runs without a snapshot were made of, each once.
 CREATE TABLE data.code (
     digest VARCHAR PRIMARY KEY,

@@ -17,6 +17,7 @@ from . import (
     finding,
     lineage,
     listing,
+    loads,
     logs,
     metadata,
     modellinks,
@@ -51,6 +52,7 @@ READS: dict[str, Work] = {
 }
 CHANGES: dict[str, Work] = {
     **versions.CHANGES,
+    **loads.CHANGES,
     **deleting.CHANGES,
     **modelmaking.CHANGES,
     **aliases.CHANGES,

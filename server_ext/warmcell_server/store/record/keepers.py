@@ -41,6 +41,10 @@ FROM data.model_links l JOIN picked p ON (l.kind = 'artifact_version' AND l.subj
     OR (l.kind = 'step' AND l.subject = p.run_id || '/' || p.step)
 JOIN data.model_versions m ON m.id = l.version
 UNION ALL
+SELECT DISTINCT p.id, 'deployment', d.name, NULL
+FROM data.loads l JOIN picked p ON p.id = l.version
+JOIN data.deployments d ON d.name = l.deployment AND d.state <> 'removed'
+UNION ALL
 SELECT p.id, 'tag', t.tag, NULL
 FROM data.tagged t JOIN picked p ON (t.kind = 'artifact_version' AND t.subject = p.id)
     OR (t.kind = 'artifact' AND t.subject = p.artifact)

@@ -75,6 +75,10 @@ class Neighbours:
                 [_ID, _ID],
             ).fetchall()
             named = {Node(kind, key): set(re.findall(_ID, said)) for kind, key, said in rows}
+            for key, version in self._cursor.execute(
+                "SELECT DISTINCT pipeline || '/' || snapshot, version FROM data.loads"
+            ).fetchall():
+                named.setdefault(Node("snapshot", key), set()).add(version)
             known = {
                 identifier
                 for (identifier,) in self._cursor.execute(
