@@ -27,19 +27,19 @@ increment = step(add_one)
 join = step(total)
 
 
-@pipeline
+@pipeline(enable_cache=False)
 def chain(x: int) -> int:
     for _ in range(CHAIN):
         x = increment(x)
     return x
 
 
-@pipeline
+@pipeline(enable_cache=False)
 def single(x: int) -> int:
     return increment(x)
 
 
-@pipeline
+@pipeline(enable_cache=False)
 def fan(x: int) -> int:
     return join([increment(x) for _ in range(FAN)])
 

@@ -35,10 +35,18 @@ class Entry(NamedTuple):
 
 class Entries:
     """Asks for the newest entries of all ``steps`` (names, one for each call that is foreseen) at
-    once, when the first is looked for. ``resumed`` is a run whose entries count in any case."""
+    once, when the first is looked for, and of all that ``pipeline`` had, where it is named.
+    ``resumed`` is a run whose entries count in any case."""
 
-    def __init__(self, ask: Ask, steps: Sequence[str], resumed: str | None = None) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        steps: Sequence[str],
+        resumed: str | None = None,
+        pipeline: str | None = None,
+    ) -> None:
         self._ask = ask
+        self._pipeline = pipeline
         self._wanted = dict.fromkeys(steps)
         most = max((list(steps).count(name) for name in self._wanted), default=1)
         self._each = max(_EACH, 3 * most)
@@ -58,7 +66,10 @@ class Entries:
                 if self._resumed is not None and first:
                     found = self._take({"run": self._resumed})
                     self.of_resumed = {one.key for one in found}
-                self._take({"steps": ",".join(sorted(names)), "each": self._each})
+                request: dict[str, Any] = {"steps": ",".join(sorted(names)), "each": self._each}
+                if self._pipeline is not None and first:
+                    request["pipeline"] = self._pipeline
+                self._take(request)
                 self._known |= names
             found_ = list(self._by_step.get(step, {}).values())
         return sorted(found_, key=lambda one: one.created_at, reverse=True)
@@ -84,6 +95,7 @@ class Entries:
     def _take(self, request: dict[str, Any]) -> list[Entry]:
         answer = self._ask(request)
         self._full.update(answer["full"])
+        self._known.update(answer["steps"])
         found = [_entry(row, answer["versions"]) for row in answer["entries"]]
         for one in found:
             self._by_step.setdefault(one.step, {}).setdefault(one.key, one)

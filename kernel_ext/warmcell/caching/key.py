@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from warmcell.errors import UsageError
 from warmcell.snapshots import code as codes
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from warmcell.steps import Step
 
 __all__ = ["Key", "check_policy", "differences", "digest_of", "key_of", "parts_of", "whole"]
+
+_digests: WeakKeyDictionary[CodeType, str] = WeakKeyDictionary()  # of code that was seen
 
 FORMAT = b"1"  # of keys: results under another are never found
 
@@ -111,10 +114,15 @@ def differences(now: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
 def _code(function: Any) -> str:
     """The digest of a function's code and of the notebook code that it reaches; what it reads are
     parts of their own."""
-    hasher = Hasher()
+    found = hashlib.sha256()
     for part in _reached(function):
-        identity.code(hasher, part)
-    return hasher.hexdigest()
+        digest = _digests.get(part)
+        if digest is None:
+            hasher = Hasher()
+            identity.code(hasher, part)
+            digest = _digests[part] = hasher.hexdigest()
+        found.update(digest.encode())
+    return found.hexdigest()
 
 
 def _reached(function: Any) -> list[CodeType]:
@@ -145,9 +153,8 @@ def _globals(function: Any) -> dict[str, Any]:
         seen.add(id(item))
         space = dict(codes.globals_of(item))
         space |= dict(zip(item.__code__.co_freevars, _cells(item), strict=False))
-        for name, default in (inspect.signature(item).parameters).items():
-            if default.default is not inspect.Parameter.empty:
-                space[f"{item.__name__}({name})"] = default.default
+        for name, default in _defaults(item):
+            space[f"{item.__name__}({name})"] = default
         for name in sorted(space):
             below = _function(space[name])
             if below is not None and _is_of_the_notebook(below):
@@ -155,6 +162,12 @@ def _globals(function: Any) -> dict[str, Any]:
             else:
                 found.setdefault(name, space[name])
     return found
+
+
+def _defaults(function: FunctionType) -> list[tuple[str, Any]]:
+    code, given = function.__code__, function.__defaults__ or ()
+    names = code.co_varnames[code.co_argcount - len(given) : code.co_argcount]
+    return [*zip(names, given, strict=True), *(function.__kwdefaults__ or {}).items()]
 
 
 def _function(value: Any) -> FunctionType | None:

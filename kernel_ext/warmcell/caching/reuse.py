@@ -65,11 +65,14 @@ class Reuse:
         load: Callable[[dict[str, Any], Any], Any],
         wish: Wish | None = None,
         steps: Iterable[Step] = (),
+        *,
+        dynamic: bool = False,
     ) -> None:
         self._run = run
         self._load = load
         self._wish = wish = wish or Wish()
-        self._entries = Entries(ask, [step.name for step in steps], wish.resumed)
+        also = run.pipeline.name if dynamic else None  # its steps are not all known beforehand
+        self._entries = Entries(ask, [step.name for step in steps], wish.resumed, also)
         self._calls = Calls(run)
         self._default = enabled_by_default()
         self._begun: dict[int, Call] = {}

@@ -16,7 +16,6 @@ from warmcell.errors import ArtifactError, UsageError
 from warmcell.options import close_match
 
 if TYPE_CHECKING:
-    from warmcell.client import Client
     from warmcell.pipelines import Pipeline, Plan
     from warmcell.recording import Recorder
     from warmcell.runner.execution import Execution
@@ -67,33 +66,34 @@ def reuse_for(
 
     if not isinstance(recorder, LinkRecorder):
         return None
-    return Reuse(run, _ask, _load, wish, steps)
+    store = _Store()
+    return Reuse(run, store.ask, store.load, wish, steps, dynamic=not nodes)
 
 
-def _client() -> Client:
-    from warmcell.client import Client
-    from warmcell.remote.linked import Linked
+class _Store:
+    """The store in which a run is recorded, whatever server the environment names."""
 
-    return Client.of(Linked())  # where the run is recorded, whatever the environment names
+    def __init__(self) -> None:
+        from warmcell.client import Client
+        from warmcell.remote.linked import Linked
 
+        self._client = Client.of(Linked())
 
-def _ask(request: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = _client()._call("GET", f"api/v1/cache?{urlencode(request)}")
-    return found
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = self._client._call("GET", f"api/v1/cache?{urlencode(request)}")
+        return found
 
+    def load(self, row: dict[str, Any], annotation: Any) -> Any:
+        from warmcell.artifacts.version import ArtifactVersion
 
-def _load(row: dict[str, Any], annotation: Any) -> Any:
-    from warmcell.artifacts.version import ArtifactVersion
-
-    client = _client()
-    version = ArtifactVersion(row, client)
-    if row["inline"] and row["value"] is None:  # too long to come along
-        version = client.get_artifact_version(version.id)
-    try:
-        return version.load(annotation if isinstance(annotation, type) else None)
-    except ArtifactError:
-        _discard(row["files"] or ())
-        raise
+        version = ArtifactVersion(row, self._client)
+        if row["inline"] and row["value"] is None:  # too long to come along
+            version = self._client.get_artifact_version(version.id)
+        try:
+            return version.load(annotation if isinstance(annotation, type) else None)
+        except ArtifactError:
+            _discard(row["files"] or ())
+            raise
 
 
 def _discard(files: Iterable[dict[str, Any]]) -> None:

@@ -63,6 +63,9 @@ def test_the_newest_entries_of_steps(store: Store) -> None:
     assert [key for key in keys(answer) if key[0] != "a"] == ["b3", "b2", "b1"]
     assert sorted(answer["full"]) == ["a", "b"]
     assert found(store, steps="a", each=4)["full"] == []
+    of_pipeline = found(store, steps="x", pipeline="p", each=1)
+    assert sorted(keys(of_pipeline)) == ["a3", "b3", "c3"]
+    assert sorted(of_pipeline["steps"]) == ["a", "b", "c", "x"]
     assert sorted(keys(found(store, keys="a0,c0,zz"))) == ["a0", "c0"]
 
 

@@ -37,10 +37,12 @@ _VERSIONS = (
 
 
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):
-    """Entries of ``steps`` (names, with commas), the newest ``each`` of every step; or those with
-    one of ``keys``; with ``run`` those of a run: what its steps made, and what they took."""
+    """Entries of ``steps`` (names, with commas), and of those that a ``pipeline`` had, the newest
+    ``each`` of every step; or those with one of ``keys``; with ``run`` those of a run: what its
+    steps made, and what they took."""
 
     steps: str | None = None
+    pipeline: str | None = None
     keys: str | None = None
     run: str | None = None
     each: int = 5
@@ -70,8 +72,8 @@ def put_cache(connection: DuckDBPyConnection, records: Iterable[CacheRecord]) ->
 
 def cached_steps(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, Any]:
     """Return ``entries``, the newest first, and the artifact ``versions`` that they name, by id: as
-    ``find_version`` has them, as far as a load needs it and without long values. ``full`` are the
-    steps of which there may be more.
+    ``find_version`` has them, as far as a load needs it and without long values. ``steps`` are
+    those that were looked for, ``full`` those of which there may be more.
 
     Raises :class:`QueryError` for a request that makes no sense.
     """
@@ -79,9 +81,14 @@ def cached_steps(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[st
     if not 0 < wanted.each <= MOST:
         raise QueryError(f"each must be 1 to {MOST}.")
     entries: dict[str, dict[str, Any]] = {}
+    names: list[str] = []
     full: list[str] = []
     if wanted.steps is not None:
         names = wanted.steps.split(",")
+        if wanted.pipeline is not None:
+            query = "SELECT DISTINCT step FROM data.cache WHERE pipeline = ? LIMIT ?"
+            rows = cursor.execute(query, [wanted.pipeline, MOST]).fetchall()
+            names = list({*names, *(row[0] for row in rows)})
         found = _entries(
             cursor,
             f"{_SELECT} WHERE step IN (SELECT unnest(?::VARCHAR[])) "
@@ -113,6 +120,7 @@ def cached_steps(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[st
     return {
         "entries": list(entries.values()),
         "versions": {version["id"]: version for version in found},
+        "steps": names,
         "full": full,
     }
 
