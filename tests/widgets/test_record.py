@@ -131,7 +131,10 @@ def test_a_frame_shows_its_columns_and_who_took_it(views: Mounted, recorded: lis
     view.get_by_label("newest of each only").check()
     view.locator("[data-version]").filter(has_text="people").click()
     detail = view.locator(".wc-version")
-    detail.get_by_text("<i>name</i>", exact=True).wait_for()
+    detail.locator("th").get_by_text("<i>name</i>", exact=True).wait_for()
+    assert detail.locator("table").first.locator("tbody tr").all_inner_texts() == [
+        f"{age}\tada" for age in range(4)
+    ]
     detail.get_by_role("button", name=re.compile("^gather of training, run")).click()
     view.locator(".wc-page .wc-steps").wait_for()
     assert recorded[1] in view.locator(".wc-page").inner_text()
@@ -160,7 +163,7 @@ def test_lineage_is_drawn_and_gone_along(views: Mounted, recorded: list[str]) ->
     making.get_by_role("button", name="people, version 2").wait_for()
     assert "rate\n0.5" in making.inner_text()
     people.click()
-    view.locator(".wc-page").get_by_text("<i>name</i>", exact=True).wait_for()
+    view.locator(".wc-page").get_by_text("<i>name</i>", exact=True).first.wait_for()
 
 
 def test_a_figure_is_drawn(views: Mounted, kernel: Kernel) -> None:
@@ -182,7 +185,7 @@ def test_runs_are_compared(views: Mounted, recorded: list[str]) -> None:
     view.get_by_role("button", name="Compare").click()
     accuracy = view.locator('[data-key="metadata.train.accuracy"]')
     accuracy.wait_for()
-    assert accuracy.locator("td").all_inner_texts() == ["train.accuracy", "0.75", "0.5 -33 %"]
+    assert accuracy.locator("td").all_inner_texts() == ["train.accuracy", "0.75", "0.5 -33.3 %"]
     same = view.locator('[data-key="status"]')
     assert not same.is_visible()
     view.get_by_label("only what differs").uncheck()

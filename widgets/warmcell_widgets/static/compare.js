@@ -56,7 +56,7 @@ function valueCell(part, value, base) {
   const cell = make("td", "wc-said", isTime ? duration(value) : isSize ? size(value) : short(value, 200));
   if (typeof value === "number" && typeof base === "number" && base !== 0 && value !== base) {
     const change = 100 * (value - base) / Math.abs(base);
-    const figures = Math.abs(change) < 10 ? change.toPrecision(2) : change.toFixed(0);
+    const figures = Math.abs(change) < 1000 ? Number(change.toPrecision(3)) : change.toFixed(0);
     cell.append(make("span", "wc-dim wc-change", ` ${change > 0 ? "+" : ""}${figures} %`));
   }
   return cell;

@@ -1,6 +1,6 @@
 // Small controls that several views share: chips of tags, links to other things, a second click.
 
-import { button, make, setText } from "./dom.js";
+import { button, clip, make, setText } from "./dom.js";
 
 const SURE_MS = 4000;
 const COLORS = new Set(["grey", "purple", "red", "green", "yellow", "orange", "lime", "teal",
@@ -14,6 +14,13 @@ export function api(...parts) {
 /** `1 run`, `2 runs`. */
 export function counted(count, noun) {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** A user; of those that a server made up the beginning is enough. */
+export function userNode(user) {
+  const node = make("span", "", clip(user ?? "", 16));
+  node.title = user ?? "";
+  return node;
 }
 
 /** A button that looks like a link and opens `title` in place. */

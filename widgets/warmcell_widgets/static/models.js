@@ -1,6 +1,6 @@
 // Models: their versions and stages, who moved which when, promotion and the way back.
 
-import { api, facts, grid, link, section, sureButton, tagEditor, tagNodes } from "./controls.js";
+import { api, facts, grid, link, section, sureButton, tagEditor, tagNodes, userNode } from "./controls.js";
 import { button, clock, copyButton, make, setText, shortId } from "./dom.js";
 import { lineagePart } from "./lineage.js";
 import { Listing } from "./listing.js";
@@ -86,7 +86,7 @@ function versionsNode(shell, model, versions) {
     if (version.stage === "archived") stages.append(aliasNode("archived"));
     const made = version.run_id ? link(shortId(version.run_id), version.run_id, () => shell.open("run", version.run_id)) : "";
     return [box, opened, stages, make("span", "", ...tagNodes(version.tags, shell.colors)), made,
-      clock(version.created_at), version.user];
+      clock(version.created_at), userNode(version.user)];
   });
   if (!rows.length) return make("p", "wc-dim", "It has no version yet.");
   const node = make("div", "", grid(["", "version", "stages and aliases", "tags", "run", "made", "by"], rows));
@@ -113,7 +113,7 @@ function movesNode(shell, model, moves, changed) {
     });
     const from = move.before ? move.before.version ?? "a deleted version" : "nowhere";
     const to = move.after ? move.after.version ?? "a deleted version" : "nowhere";
-    return [move.alias, `${from} → ${to}`, move.user, clock(move.time), move.reason, back || ""];
+    return [move.alias, `${from} → ${to}`, userNode(move.user), clock(move.time), move.reason, back || ""];
   });
   return make("div", "", grid(["alias", "moved", "by", "when", "why", ""], rows), problem);
 }

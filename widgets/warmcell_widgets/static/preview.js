@@ -1,10 +1,13 @@
-// What is in an artifact, as far as that is small and harmless: pictures, texts, JSON.
+// What is in an artifact, as far as that is small and harmless: pictures, tables, texts, JSON.
 
-import { clip, long, make, size } from "./dom.js";
+import { grid } from "./controls.js";
+import { clip, long, make, short, size } from "./dom.js";
 
 const MOST_PICTURE = 8_000_000;
 const MOST_SHOWN = 64_000;
 const MOST_CHARACTERS = 4000;
+const MOST_LINES = 8;
+const MOST_TABLE_COLUMNS = 30;
 const PICTURE = /\.(png|jpe?g|gif|webp)$/i;
 const TEXTUAL = /\.(txt|json|csv|md|log|ya?ml|html?|svg|py|sql)$/i;
 const PICTURE_TYPES = { png: "image/png", jpg: "image/jpeg", jpeg: "image/jpeg", gif: "image/gif", webp: "image/webp" };
@@ -13,6 +16,7 @@ const PICTURE_TYPES = { png: "image/png", jpg: "image/jpeg", jpeg: "image/jpeg",
 export async function previewNode(host, version) {
   if (version.value !== null && version.value !== undefined) return make("pre", "wc-text", long(version.value));
   if (version.status !== "stored" || !version.files?.length) return null;
+  if (version.facts?.schema) return tablePart(host, version);
   const node = make("div", "");
   const pictures = version.files.filter(({ name, size: bytes }) => PICTURE.test(name) && bytes <= MOST_PICTURE);
   const texts = version.files.filter(({ name, size: bytes }) => TEXTUAL.test(name) && bytes <= MOST_SHOWN);
@@ -31,6 +35,24 @@ export async function previewNode(host, version) {
     node.append(make("ul", "wc-list", ...files));
   }
   return node.childNodes.length ? node : null;
+}
+
+/** The first lines of a frame, by way of the SQL that reads artifacts. */
+async function tablePart(host, version) {
+  const quoted = (text) => `'${String(text).replaceAll("'", "''")}'`;
+  const query = `FROM artifact(${quoted(version.artifact)}, ${quoted(version.version)}) LIMIT ${MOST_LINES}`;
+  try {
+    const { columns, rows } = await host.request("POST", "api/v1/sql", { query, limit: MOST_LINES });
+    const shown = columns.slice(0, MOST_TABLE_COLUMNS);
+    const numbers = shown.map((_, index) => index).filter((index) => rows.every((row) => typeof row[index] === "number"));
+    const table = grid(shown, rows.map((row) => shown.map((_, index) => short(row[index], 60))), numbers);
+    if (rows.length < version.facts.rows || shown.length < columns.length) {
+      table.append(make("p", "wc-dim wc-rest", `${rows.length} of ${version.facts.rows} lines, ${shown.length} of ${columns.length} columns`));
+    }
+    return table;
+  } catch (error) {
+    return make("p", "wc-dim", error.message);
+  }
 }
 
 async function picture(host, version, file) {

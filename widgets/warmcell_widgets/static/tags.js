@@ -1,6 +1,6 @@
 // Tags: which there are, on how much, and what has one.
 
-import { api, facts, grid, link, section, sureButton, tagNode } from "./controls.js";
+import { api, facts, grid, link, section, sureButton, tagNode, userNode } from "./controls.js";
 import { clock, make, setText, shortId } from "./dom.js";
 import { Listing } from "./listing.js";
 
@@ -30,7 +30,7 @@ export class Tags extends Listing {
     setText(uses, usesWords(tag.uses));
     setText(kind, [tag.exclusive && "exclusive", tag.cascade && "cascades"].filter(Boolean).join(", "));
     setText(since, clock(tag.created_at));
-    setText(by, tag.user ?? "");
+    by.replaceChildren(userNode(tag.user));
   }
 
   detail(tag, changed) {
