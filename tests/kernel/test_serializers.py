@@ -8,6 +8,7 @@ import datetime
 import io
 import math
 import sqlite3
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from sklearn.linear_model import LinearRegression
 
 from warmcell.artifacts import Incoming, Outgoing, Serializer, register, serializer_of
 from warmcell.artifacts.files import in_folder
-from warmcell.artifacts.storing import Stored, endorse, restore, store
+from warmcell.artifacts.storing import Stored, endorse, prepare, restore, store
 from warmcell.errors import ArtifactError, DefinitionError, NotFound, NotTrusted
 
 often = settings(
@@ -576,3 +577,52 @@ class TestOwn:
             register(Point, type("Other", (Serializer,), {"kind": "numpy"})())
         with pytest.raises(NotFound, match="hologram"):
             serializer_of("hologram")
+
+
+class TestTime:
+    @given(items=st.lists(st.binary(max_size=2000), max_size=20))
+    @often
+    def test_a_value_as_it_was(self, items: list[bytes], blobs: Path) -> None:
+        """What is taken is written later as it was then, whatever became of it; nothing is on the
+        disk before."""
+        known = sorted(path.name for path in blobs.iterdir())
+        value = {"items": [np.frombuffer(item, "uint8").copy() for item in items], "o": object}
+        before = [item.tobytes() for item in value["items"]]
+        finish = prepare(value, blobs, hold=1 << 20)
+        assert sorted(path.name for path in blobs.iterdir()) == known
+        for item in value["items"]:
+            item[:] = 7
+        value.clear()
+        again = restore(finish(), in_folder(blobs))
+        assert [item.tobytes() for item in again["items"]] == before
+
+    def test_what_is_too_much_for_memory_is_written_at_once(self, blobs: Path) -> None:
+        """Of more than that the file is there before the value can change."""
+        value = bytearray(b"x" * 100_000)
+        finish = prepare(value, blobs, hold=50_000)
+        (written,) = blobs.iterdir()
+        assert written.stat().st_size == 100_000
+        value[:] = b""
+        assert restore(finish(), in_folder(blobs)) == bytearray(b"x" * 100_000)
+
+    @pytest.mark.parametrize("pieces", [[], [b"a"], [b"b" * 3_000_000, b"c", b"d" * 5]])
+    def test_a_file_hashed_as_it_is_written(self, pieces: list[bytes], blobs: Path) -> None:
+        """Its digest is that of the file, whatever the size of the pieces."""
+        out = Outgoing(blobs)
+        with out.opened("value") as file:
+            for piece in pieces:
+                file.write(piece)
+        out.close()
+        ((name, digest),) = out.sha256.items()
+        data = (blobs / digest[:32]).read_bytes()
+        assert (name, data, digest) == ("value", b"".join(pieces), sha256(data).hexdigest())
+
+    @pytest.mark.parametrize("dtype", ["str", "string", "string[python]", object])
+    def test_texts_of_pandas(self, dtype: Any, blobs: Path) -> None:
+        """Each kind of text column comes back as its own kind, missing values included."""
+        frame = pd.DataFrame({"x": pd.array(["a", None, "ä\n"], dtype=dtype)})
+        kind = "pickle" if dtype == "string[python]" else "pandas"
+        again = there_and_back(frame, blobs, kind)
+        assert again["x"].dtype == frame["x"].dtype
+        named = frame.set_index(pd.Index(["a", "b", "c"], dtype=dtype))
+        assert there_and_back(named, blobs).index.dtype == named.index.dtype

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
 from warmcell import blobs
+from warmcell.artifacts.hashing import PIECE, HashedFile
 from warmcell.errors import ArtifactError, StoreError
 from warmcell.records import FileRecord
 
@@ -70,6 +71,7 @@ class Outgoing:
         self.sha256: dict[str, str] = {}
         self._folder = folder
         self._open: dict[str, Path] = {}
+        self._digests: dict[str, str] = {}  # of those that were hashed while they were written
 
     @property
     def inlined(self) -> bool:
@@ -107,6 +109,16 @@ class Outgoing:
         self._open[name] = made
         return made
 
+    @contextlib.contextmanager
+    def opened(self, name: str) -> Iterator[io.BufferedIOBase]:
+        """The file ``name``, for a library that writes into one from beginning to end: that spares
+        reading it again for its digest."""
+        file = HashedFile(self.path(name))
+        with io.BufferedWriter(file, PIECE) as buffered:
+            yield buffered
+        if file.digest is not None:
+            self._digests[name] = file.digest
+
     def copy(self, name: str, source: Path) -> None:
         """Write the file ``name`` as ``source`` is now."""
         shutil.copyfile(source, self.path(name))
@@ -120,9 +132,10 @@ class Outgoing:
                 self._put(name, memoryview(self._held.pop(name)))
             for name, made in self._open.items():
                 made.chmod(0o600)
-                with made.open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-                    size = os.fstat(file.fileno()).st_size
+                digest, size = self._digests.get(name), made.stat().st_size
+                if digest is None:
+                    with made.open("rb") as file:
+                        digest = hashlib.file_digest(file, "sha256").hexdigest()
                 kept = self._folder / digest[:32]
                 if kept.exists() and kept.stat().st_size == size:
                     os.utime(kept)  # retention goes by age
@@ -141,6 +154,7 @@ class Outgoing:
             made.unlink(missing_ok=True)
         self._open.clear()
         self._held.clear()
+        self._digests.clear()
 
     def restart(self) -> None:
         """Begin anew: another serializer takes over."""

@@ -60,7 +60,8 @@ class Frames(Serializer):
         try:
             table = arrow.Table.from_pandas(value)
             _check(value, table)
-            parquet.write_table(table, out.path(_FILE))
+            with out.opened(_FILE) as file:
+                parquet.write_table(table, file)
         except (arrow.ArrowException, NotImplementedError, KeyError) as error:
             raise TypeError(f"Parquet does not have it: {error}") from error
 
@@ -99,8 +100,8 @@ def _check(frame: Any, table: Any) -> None:
     )
     if not same:
         raise TypeError("Parquet would give other types back")
-    loose = [number for number, dtype in enumerate(frame.dtypes) if dtype.kind == "O"]
-    if any(dtype.kind == "O" for dtype in _dtypes(frame.index)):
+    loose = [number for number, dtype in enumerate(frame.dtypes) if _loose(dtype)]
+    if any(map(_loose, _dtypes(frame.index))):
         again = table.to_pandas()  # all of it, for the sake of the index
         if not _identical(_labels(again.index), _labels(frame.index)):
             raise TypeError("Parquet would give another index back")
@@ -109,6 +110,11 @@ def _check(frame: Any, table: Any) -> None:
         column = table.column(number).to_pandas()
         if not _identical(list(column), list(frame[name])):
             raise TypeError(f"Parquet would give other values back in column {name!r}")
+
+
+def _loose(dtype: Any) -> bool:
+    """Whether values of a dtype can be anything: those of pandas' own texts are texts."""
+    return dtype.kind == "O" and not isinstance(dtype, sys.modules["pandas"].StringDtype)
 
 
 def _dtypes(index: Any) -> list[Any]:
