@@ -21,6 +21,7 @@ from warmcell.notebook.listing import (
     history,
     pipelines_table,
     query,
+    views_table,
 )
 from warmcell.notebook.names import literal, look_up, pipeline_named
 from warmcell.notebook.servingoptions import serving_options, settings_given
@@ -259,6 +260,7 @@ class WarmcellMagics(Magics):
     @argument("--trigger", metavar="TRIGGER", help="call, cell, rerun, shadow, ...")
     @argument("--tag", nargs="+", metavar="TAG", help="only runs that all of these tags fit")
     @argument("--logs", nargs="+", metavar="TEXT", help="lines with this text that runs wrote")
+    @argument("--views", nargs="?", const="", metavar="VIEW", help="what SQL can read, explained")
     @line_cell_magic
     def runs(self, line: str, cell: str | None = None) -> Any:
         """Show the run history; as %%runs, answer an SQL query over it with a DataFrame.
@@ -266,10 +268,13 @@ class WarmcellMagics(Magics):
             %%runs
             SELECT pipeline, status, count(*) FROM runs GROUP BY ALL
 
-        The tables are runs, steps, artifacts, logs, snapshots and deployments.
+        The tables are runs, steps, artifacts, calls, models, tags, lineage, metadata and more:
+        `%runs --views` lists them, and `%runs --views runs` says what the columns of one mean.
         """
         given = {k: v for k, v in vars(_parse(WarmcellMagics.runs, line)).items() if v is not None}
         if cell is None:
+            if "views" in given:
+                return views_table(given["views"])
             return found_in_logs(given) if "logs" in given else history(given)
         if set(given) - {"limit"}:
             raise UsageError("%%runs takes --limit only.", hint="Filter with WHERE in the query.")

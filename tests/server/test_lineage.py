@@ -197,6 +197,15 @@ class TestShown:
         assert len(lines) == 6
         assert json.loads(lines[0])["eventType"] == "START"
 
+    def test_magic(self, kernel: Kernel) -> None:
+        """``%runs --views`` lists the views, and with a name what its columns mean."""
+        listed = kernel.run("%runs --views").text
+        assert "lineage" in listed
+        assert "One row for each run" in listed
+        assert "Where each input came from" in kernel.run("%runs --views steps").text
+        failed = kernel.run("%runs --views nothing", check=False)
+        assert "There is no view 'nothing'" in failed.stderr + "".join(failed.traceback)
+
     def test_views(self, client: Client) -> None:
         """SQL has the edges, and says what its views mean."""
         found = client.sql("SELECT relation, count(*) FROM lineage GROUP BY ALL ORDER BY 1").rows

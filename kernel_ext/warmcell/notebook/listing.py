@@ -17,6 +17,7 @@ __all__ = [
     "history",
     "pipelines_table",
     "query",
+    "views_table",
 ]
 
 
@@ -93,6 +94,20 @@ def found_in_logs(given: Mapping[str, Any]) -> Listing:
     ]  # fmt: skip
     columns = ["time", "of", "step", "run", "line"]
     return Listing(columns, rows, f"No run wrote '{text}'.")
+
+
+def views_table(name: str) -> Listing:
+    """What SQL over the history can read: the views, or the columns of the view ``name``. Raises
+    :class:`warmcell.errors.UsageError` for one that there is not."""
+    rows = Client().sql("SELECT * FROM views").rows
+    if not name:
+        found = [[view, about] for view, column, _, about in rows if column is None]
+        return Listing(["view", "what it has"], sorted(found), "No views.")
+    known = sorted({row[0] for row in rows})
+    if name not in known:
+        raise UsageError(f"There is no view '{name}'.", hint=f"There are {', '.join(known)}.")
+    columns = [row[1:] for row in rows if row[0] == name and row[1] is not None]
+    return Listing(["column", "type", "what it means"], columns, "No columns.")
 
 
 def pipelines_table(namespace: Mapping[str, Any]) -> Listing:

@@ -47,16 +47,22 @@ SELECT a.run_id, a.step, a.name, a.kind, a.type, coalesce(a.size, v.size) AS siz
        a.version AS version_id, v.artifact, v.number, v.version, v.pipeline, v.role,
        CASE WHEN a.version IS NULL THEN NULL ELSE coalesce(v.status, 'deleted') END AS status,
        make_timestamp(v.created_at) AS created_at, v."user", v.facts,
-       try_cast(v.facts -> '$.shape' AS BIGINT[]) AS shape,
-       try_cast(v.facts -> '$.columns' AS VARCHAR[]) AS column_names,
+       coalesce(try_cast(v.facts -> '$.shape' AS BIGINT[]), CASE
+           WHEN try_cast(v.facts ->> '$.columns' AS BIGINT) IS NOT NULL
+           THEN [(v.facts ->> '$.rows')::BIGINT, (v.facts ->> '$.columns')::BIGINT] END) AS shape,
+       coalesce(json_keys(v.facts -> '$.schema'),
+           try_cast(v.facts -> '$.columns' AS VARCHAR[])) AS column_names,
        v.files ->> '$[*].name' AS files
 FROM data.artifacts a LEFT JOIN data.artifact_versions v ON v.id = a.version
 UNION ALL
 SELECT v.run_id, v.step, coalesce(v.name, v.artifact), v.kind, v.type, v.size, v.digest,
        v.facts ->> '$.preview', v.value, v.id, v.artifact, v.number, v.version, v.pipeline, v.role,
        v.status, make_timestamp(v.created_at), v."user", v.facts,
-       try_cast(v.facts -> '$.shape' AS BIGINT[]),
-       try_cast(v.facts -> '$.columns' AS VARCHAR[]), v.files ->> '$[*].name'
+       coalesce(try_cast(v.facts -> '$.shape' AS BIGINT[]), CASE
+           WHEN try_cast(v.facts ->> '$.columns' AS BIGINT) IS NOT NULL
+           THEN [(v.facts ->> '$.rows')::BIGINT, (v.facts ->> '$.columns')::BIGINT] END),
+       coalesce(json_keys(v.facts -> '$.schema'),
+           try_cast(v.facts -> '$.columns' AS VARCHAR[])), v.files ->> '$[*].name'
 FROM data.artifact_versions v
 WHERE v.status <> 'deleted'
   AND NOT EXISTS (FROM data.artifacts a WHERE a.run_id = v.run_id AND a.version = v.id);

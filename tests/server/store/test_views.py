@@ -108,6 +108,21 @@ class TestLineage:
         assert found == [["churn-model"], ["scores"], ["training::load::output"]]
 
 
+class TestArtifacts:
+    def test_facts(self, store: Store) -> None:
+        """Shapes and columns of frames and arrays are columns of the view."""
+        facts = (
+            {"rows": 3, "columns": 2, "schema": {"a": "int64", "b": "str"}},
+            {"shape": [4, 5], "dtype": "float64"},
+            {"items": 3},
+        )
+        found = [version(f"v{number}", facts=one) for number, one in enumerate(facts)]
+        store.append(entry(run(), RunDetail(versions=found)))
+        assert rows(store, "SELECT shape, column_names FROM artifacts ORDER BY artifact") == [
+            [[3, 2], ["a", "b"]], [[4, 5], None], [None, None],
+        ]  # fmt: skip
+
+
 class TestModels:
     def test_versions(self, store: Store) -> None:
         """A row for each version with stages and tags, one for a model without versions, and the
