@@ -7,12 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import caching, http_calls, notebook, pressure, restoring
+from tests.benchmarks import caching, frames, http_calls, notebook, pressure, restoring
 from tests.benchmarks.faults import __main__ as faults
 from tests.benchmarks.report import machine
 from tests.support.jupyter import JupyterServer
 
-PARTS = ("http", "steps", "deploys", "memory", "pressure", "restoring", "caching")
+PARTS = ("http", "steps", "deploys", "memory", "pressure", "restoring", "frames", "caching")
 
 
 def main() -> None:
@@ -50,6 +50,8 @@ def main() -> None:
                         text = pressure.measure(server)
                     case "restoring":
                         text = restoring.measure(server)
+                    case "frames":
+                        text = frames.measure(server)
                     case "caching":
                         text = caching.measure(server)
                     case _:
