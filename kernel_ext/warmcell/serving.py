@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from warmcell.around.parts import Around
     from warmcell.artifacts.keeping import Keeper
     from warmcell.artifacts.policy import ArtifactPolicy
+    from warmcell.caching.reuse import Reuse
     from warmcell.drafting import Recipe
     from warmcell.model.inrun import RunModels
     from warmcell.pipelines import Pipeline
@@ -201,6 +202,8 @@ class Serving:
         run.models = binding.models
         if run.policy is not None and self.blobs is not None and message.record:
             run.keeper = _keeper(run, self.blobs, send)
+            if message.enable_cache:
+                run.reuse = _reuse(run)
         self._stop_early(run.run_id, run.token)
         if send is not None and (message.stream or (self._early and run.run_id in self._early)):
             _feed(run, send)  # before it begins
@@ -233,6 +236,8 @@ class Serving:
                 error = run.redaction.error(error)
         if run.keeper is not None:
             run.keeper.settle(failed=status != "succeeded")
+            if run.reuse is not None:
+                outcome.detail.cache = run.reuse.take()
             outcome.detail.versions = run.keeper.close()
         return wire.Answer(
             message.call,
@@ -382,9 +387,18 @@ def _keeper(run: Execution, blobs: Path, send: Send | None) -> Keeper:
 
     def late(versions: list[VersionRecord]) -> None:
         if send is not None:
-            send(wire.Progress(None, run.run_id, _encode(RunDetail(versions=versions))))
+            detail = RunDetail(versions=versions)
+            if run.reuse is not None:
+                detail.cache = run.reuse.take()
+            send(wire.Progress(None, run.run_id, _encode(detail)))
 
     return Keeper(run, blobs, late)
+
+
+def _reuse(run: Execution) -> Reuse:
+    from warmcell.caching.wiring import reuse_for_call
+
+    return reuse_for_call(run)
 
 
 def _feed(run: Execution, send: Send) -> None:

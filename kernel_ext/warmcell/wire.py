@@ -56,7 +56,7 @@ class Invoke(msgspec.Struct, tag="invoke", omit_defaults=True):
     ``accept`` is what the caller takes where that is not JSON. With ``stream`` the worker sends
     :class:`Event` while it executes. A ``fleeting`` run may not be in the history later, so that
     its outputs cannot be fetched from there. ``headers`` are there for deployments with middleware.
-    ``redact`` and ``artifacts`` are the deployment's settings of these names.
+    ``redact``, ``artifacts`` and ``enable_cache`` are the deployment's settings of these names.
     """
 
     call: int
@@ -78,6 +78,7 @@ class Invoke(msgspec.Struct, tag="invoke", omit_defaults=True):
     fleeting: bool = False
     redact: tuple[str, ...] = ()
     artifacts: dict[str, str | float] | None = None
+    enable_cache: bool = False
 
 
 class Answer(msgspec.Struct, tag="answer", omit_defaults=True):

@@ -151,6 +151,7 @@ def invoke_message(pending: Pending) -> wire.Invoke:
         message.redact = limits.redact
     if limits.artifacts:
         message.artifacts = limits.artifacts
+        message.enable_cache = limits.enable_cache
     if wanted is not PLAIN:
         message.stream = wanted.stream or wanted.detached
         message.content_type, message.query = wanted.content_type, wanted.query

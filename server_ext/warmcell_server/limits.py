@@ -22,7 +22,7 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     fraction of the successful runs to keep; failures are kept with a fraction too. Asynchronous
     runs are always kept: their outputs are fetched from there. ``artifacts`` are rules by name of
     output (:mod:`warmcell.artifacts.policy`), ``redact`` patterns of names whose values are masked;
-    workers follow both.
+    with ``enable_cache`` steps take results of before; workers follow all three.
     """
 
     concurrency: int = 32
@@ -35,6 +35,7 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     record: str | float = "all"
     artifacts: dict[str, str | float] | None = None
     redact: tuple[str, ...] = ()
+    enable_cache: bool = False
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.max_queue < 0 or not self.timeout > 0:

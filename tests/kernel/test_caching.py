@@ -471,6 +471,25 @@ def test_a_call_of_a_deployment_is_not_cached(cell: Notebook) -> None:
     assert ".rerun()" in str(error)
 
 
+def test_calls_are_cached_where_the_deployment_asks_for_it(cell: Notebook) -> None:
+    """The second call takes what the first one kept, and so does a run in a cell."""
+    cell(
+        "@step\ndef slow(n: int) -> list:\n    print('ran slow')\n    return [n] * 20_000\n"
+        "@step\ndef tail(rows: list) -> int:\n    return rows[-1]\n"
+        "@pipeline\ndef called(n: int):\n    return tail(slow(n))\n"
+        "called.deploy('called', artifacts='all', enable_cache=True)"
+    )
+    client = Client()
+    assert client.invoke("called", n=5) == client.invoke("called", n=5)
+    second, first = client.list_runs(deployment="called", limit=2)
+    assert cached(client.get_run(first.id)) == {"slow": False, "tail": False}
+    assert cached(client.get_run(second.id)) == {"slow": True, "tail": True}
+    assert all(cached(cell("called(5)")).values())
+    assert "ran slow" not in cell.shown
+    error = cell.fails("called.deploy('called', enable_cache=True)")
+    assert "no outputs are kept" in str(error)
+
+
 def test_nothing_is_cached_where_the_environment_says_so(
     cell: Notebook, first: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

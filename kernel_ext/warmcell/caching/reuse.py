@@ -67,6 +67,7 @@ class Reuse:
         steps: Iterable[Step] = (),
         *,
         dynamic: bool = False,
+        default: bool | None = None,
     ) -> None:
         self._run = run
         self._load = load
@@ -74,7 +75,7 @@ class Reuse:
         also = run.pipeline.name if dynamic else None  # its steps are not all known beforehand
         self._entries = Entries(ask, [step.name for step in steps], wish.resumed, also)
         self._calls = Calls(run)
-        self._default = enabled_by_default()
+        self._default = enabled_by_default() if default is None else default
         self._begun: dict[int, Call] = {}
         self._finished: dict[int, Call] = {}
         self._again: set[int] = set()  # nodes that were to run again

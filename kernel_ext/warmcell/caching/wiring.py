@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from warmcell.pipelines import Pipeline, Plan
     from warmcell.recording import Recorder
     from warmcell.runner.execution import Execution
+    from warmcell.steps import Step
 
-__all__ = ["reuse_for", "wish_of"]
+__all__ = ["reuse_for", "reuse_for_call", "wish_of"]
 
 log = logging.getLogger("warmcell.caching")
 
@@ -56,8 +57,7 @@ def reuse_for(
 ) -> Reuse | None:
     """What decides for the steps of ``run``; None where nothing is cached: nobody asked for it, or
     there is no store."""
-    nodes = plan.graph.nodes if plan.graph is not None else ()
-    steps = [node.step for node in nodes] or list(plan.analysis.steps)
+    steps, dynamic = _steps(plan)
     said = [run.pipeline.options.enable_cache, *(step.options.enable_cache for step in steps)]
     asked = wish is not None and wish != Wish(enable=False)
     if not (asked or enabled_by_default() or any(said)):
@@ -67,7 +67,22 @@ def reuse_for(
     if not isinstance(recorder, LinkRecorder):
         return None
     store = _Store()
-    return Reuse(run, store.ask, store.load, wish, steps, dynamic=not nodes)
+    return Reuse(run, store.ask, store.load, wish, steps, dynamic=dynamic)
+
+
+def reuse_for_call(run: Execution) -> Reuse:
+    """What decides for the steps of a call, whose deployment asked for it."""
+    steps, dynamic = _steps(run.pipeline.plan())
+    store = _Store()
+    return Reuse(run, store.ask, store.load, None, steps, dynamic=dynamic, default=True)
+
+
+def _steps(plan: Plan) -> tuple[list[Step], bool]:
+    """The steps of a pipeline, one for each call that is foreseen, and whether there may be
+    others."""
+    if plan.graph is not None:
+        return [node.step for node in plan.graph.nodes], False
+    return list(plan.analysis.steps), True
 
 
 class _Store:

@@ -155,6 +155,7 @@ class DeploymentSettings(Strict):
     says in the same words which outputs of steps are kept as artifacts, for all or by name:
     ``{"model": "all", "*": "errors"}``, or the names of those to keep. ``redact`` are patterns of
     names, such as ``["*password*"]``, whose values are masked before anything is stored.
+    ``enable_cache`` has calls take the results of steps again that are kept as ``artifacts``.
     ``cancel_on_disconnect`` ends a run whose caller went away. ``idempotent`` says that a run may
     be executed once more when its kernel goes away. ``follow`` is a stage or an alias of the
     pipeline's model, such as "production": whenever another version is there, ``on_init`` runs for
@@ -190,6 +191,7 @@ class DeploymentSettings(Strict):
     record: Annotated[str | float | None, BeforeValidator(_record)] = None
     artifacts: Annotated[dict[str, str | float] | None, BeforeValidator(_artifacts)] = None
     redact: Annotated[list[str] | None, BeforeValidator(_redact)] = None
+    enable_cache: Switch | None = None
     cancel_on_disconnect: Switch | None = None
     idempotent: Switch | None = None
     follow: Annotated[str, Field(strict=True, pattern="^[A-Za-z_][A-Za-z0-9_.-]{0,62}$")] | None = (
@@ -237,6 +239,11 @@ class DeploymentSettings(Strict):
                 f"'replicas' is {self.replicas}, which are kernels of its own, and 'isolated' is "
                 "False.",
                 hint="Leave one of them out.",
+            )
+        if self.enable_cache and not self.artifacts:
+            raise UsageError(
+                "'enable_cache' is True, but no outputs are kept that calls could take again.",
+                hint="Set artifacts='all' too, or name the outputs to keep.",
             )
         check_paths(self.paths(), [(e.method, e.path, e.name) for e in self.custom_endpoints or ()])
         return self
