@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -340,3 +341,22 @@ def test_what_is_no_golden_set_is_refused(cell: Notebook) -> None:
     assert len(list_golden()) == names
     chosen = cell("save_golden('sampled', deployment='live', last=5, sample=1)")
     assert len(chosen) == 1
+
+
+# -- limits ----------------------------------------------------------------------------------------
+
+
+def test_calls_are_answered_while_queries_take_time_and_memory(cell: Notebook) -> None:
+    """And recorded: the last one is found at once."""
+    client, served = Client(), cell("served")
+    hungry = "SELECT len(list(repeat('x', 1000) || i)) FROM range(100000000) t(i)"
+    with ThreadPoolExecutor(1) as aside:
+        eating = aside.submit(client.sql, hungry)
+        answered = 0
+        while not eating.done() or answered < 3:
+            outputs = served.invoke(customer={"age": 20, "income": answered})
+            assert outputs["probability"] == 0.2
+            answered += 1
+        with pytest.raises(QueryError, match="memory"):
+            eating.result()
+    assert len(served.calls(where="parameters ->> '$.customer.age' = '20'")) == answered

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Database", "connect", "failure", "migrations"]
 
+_TRIES, _TRY = 40, 0.05  # to stop a guest; seconds of each
 PATIENCE = 10.0  # seconds that readers have to let go of a broken database
 
 MEMORY = ("256MB", "2GB", "8GB")  # the next where the file cannot be opened with the one before
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 2,
+    "max_temp_directory_size": "4GB",  # of what a query puts on the disk meanwhile
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "python_enable_replacements": False,
@@ -46,6 +48,7 @@ class Database:
         self._layout = layout
         self._changed = threading.Condition()
         self._cursors: set[duckdb.DuckDBPyConnection] = set()
+        self._guests: set[duckdb.DuckDBPyConnection] = set()
         self._connection: duckdb.DuckDBPyConnection | None = connect(layout)
         self._trouble: StoreError | None = None
         self.broken = False
@@ -58,20 +61,24 @@ class Database:
         return self._connection
 
     @contextmanager
-    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Give a connection for reading; an error in it that breaks the file is noticed."""
+    def cursor(self, *, guest: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give a connection for reading; an error in it that breaks the file is noticed. That of a
+        ``guest`` gives way, see :meth:`reclaim`."""
         with self._changed:
             cursor = self.connection.cursor()
             self._cursors.add(cursor)
+            if guest:
+                self._guests.add(cursor)
         try:
             yield cursor
         except duckdb.Error as error:
             self.notice(error)
             raise
         finally:
-            cursor.close()
-            with self._changed:
+            with self._changed:  # nobody interrupts one that is closed
+                cursor.close()
                 self._cursors.discard(cursor)
+                self._guests.discard(cursor)
                 self._changed.notify_all()
 
     def notice(self, error: duckdb.Error) -> None:
@@ -96,6 +103,18 @@ class Database:
         with self._changed:
             for cursor in self._cursors:
                 cursor.interrupt()
+
+    def reclaim(self) -> None:
+        """Stop what guests execute now, as somebody else lacks the memory that it takes."""
+        with self._changed:
+            waited = set(self._guests)
+            for _ in range(_TRIES):
+                waited &= self._guests
+                if not waited:
+                    break
+                for cursor in waited:  # again and again: one between two statements is lost
+                    cursor.interrupt()
+                self._changed.wait(_TRY)
 
     def close(self) -> None:
         """Close the file; harmless when repeated."""

@@ -7,6 +7,7 @@ stand behind this (database.py, sql.py).
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -52,6 +53,14 @@ _FUNCTIONS_REFUSED = frozenset(
     {"getenv", "query", "query_table", "nextval", "currval", "current_setting", "getvariable",
      "sleep_ms", "write_log", "add_parquet_key", "json_execute_serialized_sql"}
 )  # fmt: skip
+# One call of these makes a value of whatever size, in one go and past every limit.
+_MAKERS = frozenset(
+    {"repeat", "lpad", "rpad", "range", "generate_series", "list_resize", "array_resize",
+     "bitstring"}
+)  # fmt: skip
+_MOST = 100_000
+_FORMATS = frozenset({"format", "printf"})
+_WIDE = re.compile(r"[0-9]{6}")
 _HINT = f"Views: {', '.join(VIEWS)}; and artifact('name'), calls('deployment')."
 
 
@@ -138,6 +147,8 @@ def _source(source: Any, names: frozenset[str]) -> None:
     for key, part in source.items():
         if key in ("left", "right", "source"):
             _source(part, names)
+        elif key == "function" and kind == "TABLE_FUNCTION":
+            _walk(part.get("arguments"), names)  # its rows come one by one
         else:
             _walk(part, names)
 
@@ -156,6 +167,23 @@ def _function(node: dict[str, Any]) -> None:
     path = [str(part).lower() for part in node.get("qualified_name", {}).get("path", ())]
     if name in _FUNCTIONS_REFUSED or not _FUNCTIONS_REFUSED.isdisjoint(path):
         raise QueryError(f"The function {name!r} is not available here.")
+    arguments = [part.get("expression") or {} for part in node.get("arguments") or ()]
+    sizes = arguments if name in _TABLE_FUNCTIONS - {"repeat"} else arguments[1:2]
+    if name in _MAKERS and not all(map(_small, sizes)):
+        raise QueryError(
+            f"{name}() makes values of at most {_MOST:,} here, said as a number.",
+            hint=f"Rows have no bound: FROM {name}(…)."
+            if name in _TABLE_FUNCTIONS - {"repeat"}
+            else None,
+        )
+    if name in _FORMATS and _WIDE.search(str((arguments or [{}])[0].get("literal") or "{}")):
+        raise QueryError(f"{name}() makes text of at most {_MOST:,} here.")
+
+
+def _small(argument: dict[str, Any]) -> bool:
+    literal = argument.get("literal") or {}
+    text = str(literal.get("text")).lstrip("-")
+    return literal.get("kind") == "INTEGER" and text.isdecimal() and int(text) <= _MOST
 
 
 def _first_line(error: duckdb.Error) -> str:

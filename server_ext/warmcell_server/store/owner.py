@@ -42,6 +42,7 @@ log = logging.getLogger("warmcell")
 T = TypeVar("T")
 
 READERS = 3
+GUESTS = 2
 PATIENCE = 30.0  # seconds that a read waits for what is spooled
 
 
@@ -65,6 +66,8 @@ class Owner:
         ingestor = Ingestor(self._database, layout, self._may_write)
         self._writer = Writer(self._database, ingestor, ingested)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="warmcell-reader")
+        # Users' queries wait for each other, and nobody for them.
+        self._guests = ThreadPoolExecutor(GUESTS, thread_name_prefix="warmcell-sql")
         # What takes minutes has a thread of its own: the readers are for those who wait.
         self._slow = ThreadPoolExecutor(1, thread_name_prefix="warmcell-export")
         self._closed = False
@@ -102,9 +105,10 @@ class Owner:
                 return self._read(lambda cursor: get_run(cursor, run_id))
             case op.Query(query, limit, timeout):
                 return self._read(
-                    lambda cursor: msgspec.to_builtins(
+                    lambda cursor: msgspec.structs.asdict(  # its cells are JSON already
                         run_query(cursor, query, limit, timeout, self._layout.blobs)
-                    )
+                    ),
+                    self._guests,
                 )
             case op.ListSnapshots(pipeline):
                 return self._read(lambda cursor: list_snapshots(cursor, pipeline))
@@ -158,6 +162,7 @@ class Owner:
         ended = self._writer.close(timeout)
         self._database.interrupt()
         self._readers.shutdown(wait=True, cancel_futures=True)
+        self._guests.shutdown(wait=True, cancel_futures=True)
         self._slow.shutdown(wait=True, cancel_futures=True)
         if ended:
             # Else the writer still works on it; the process's end closes it, the spool has all.
@@ -167,10 +172,16 @@ class Owner:
         """Tell whether a host may still append to its spool."""
         return self._spooling if host_id == self._host_id else self.alive(host_id)
 
-    def _read(self, function: Callable[[duckdb.DuckDBPyConnection], T]) -> Future[T]:
+    def _read(
+        self,
+        function: Callable[[duckdb.DuckDBPyConnection], T],
+        readers: ThreadPoolExecutor | None = None,
+    ) -> Future[T]:
         """Run ``function`` on a reader, after everything that is spooled by now."""
         fresh = self._writer.ingest()
         try:
+            if readers is self._guests:
+                return readers.submit(self._try, fresh, function, guest=True)
             return self._readers.submit(self._run, fresh, function)
         except RuntimeError as error:  # the executor is shut down
             raise StoreError("The store is closed.") from error
@@ -193,13 +204,21 @@ class Owner:
     def _run(self, fresh: Future[None], function: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         try:
             return self._try(fresh, function)
-        except StoreError:
-            if not self._database.broken or self._closed:
+        except StoreError as error:
+            if isinstance(error.__cause__, duckdb.OutOfMemoryException):
+                self._database.reclaim()
+            elif not self._database.broken or self._closed:
                 raise
         # The writer opens it anew before it ingests.
         return self._try(self._writer.ingest(), function)
 
-    def _try(self, fresh: Future[None], function: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+    def _try(
+        self,
+        fresh: Future[None],
+        function: Callable[[duckdb.DuckDBPyConnection], T],
+        *,
+        guest: bool = False,
+    ) -> T:
         behind: StoreFull | None = None
         try:
             fresh.result(PATIENCE)
@@ -208,7 +227,7 @@ class Owner:
         except TimeoutError as error:
             raise StoreError("The store did not take in its spool in time.") from error
         try:
-            with self._database.cursor() as cursor:
+            with self._database.cursor(guest=guest) as cursor:
                 return function(cursor)
         except NotFound:
             if behind is not None:  # it may be in the spool: nobody can say that there is none

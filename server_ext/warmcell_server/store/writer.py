@@ -102,7 +102,7 @@ class Writer:
             if closing:
                 break
 
-    def _ingest(self) -> StoreError | None:
+    def _ingest(self, *, again: bool = False) -> StoreError | None:
         try:
             if self._database.broken:
                 self._database.mend()
@@ -111,6 +111,9 @@ class Writer:
             return error
         except duckdb.Error as error:
             self._database.notice(error)
+            if isinstance(error, duckdb.OutOfMemoryException) and not again:
+                self._database.reclaim()
+                return self._ingest(again=True)
             return failure(error, "The store cannot be written")
         except OSError as error:
             return StoreError(f"The spool cannot be read: {error}.")

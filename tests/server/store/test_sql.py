@@ -8,7 +8,7 @@ import pytest
 
 from tests.server.store.builders import WAIT, detail, entry, raw, run
 from warmcell.errors import QueryError
-from warmcell_server.store import Store
+from warmcell_server.store import Store, sql
 from warmcell_server.store.guard import VIEWS
 
 
@@ -201,3 +201,76 @@ def test_a_deeply_nested_query_is_refused(filled: Store) -> None:
     query = "SELECT " + "(SELECT " * 900 + "1" + ")" * 900
     with pytest.raises(QueryError):
         filled.sql(query).result(WAIT)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT repeat('x', 2000000000)",
+        "SELECT repeat('x', length(run_id) * 100000000) FROM runs",
+        "SELECT lpad('x', 500000000, 'y')",
+        "SELECT length(rpad(run_id, 1000 * 1000 * 1000, 'y')) FROM runs",
+        "SELECT unnest(range(1000000000))",
+        "SELECT len(generate_series(0, 1000000000))",
+        "SELECT list_resize([1], 1000000000)",
+        "SELECT printf('%300000000d', 1)",
+        "SELECT format('{:300000000d}', 1)",
+        "SELECT 'x'.repeat(2000000000)",
+    ],
+)
+def test_what_makes_a_huge_value_in_one_go_is_refused(filled: Store, query: str) -> None:
+    """DuckDB's limit of memory does not know of these."""
+    with pytest.raises(QueryError, match="at most 100,000"):
+        filled.sql(query).result(WAIT)
+
+
+def test_small_values_are_made_as_ever(filled: Store) -> None:
+    """And rows have no bound."""
+    table = filled.sql(
+        "SELECT repeat('x', 3), lpad('7', 3, '0'), printf('%05.2f', 1.5), format('{:>4}', 'a'), "
+        "len(range(10)), (SELECT count(*) FROM range(2000000))"
+    ).result(WAIT)
+    assert table.rows == [["xxx", "007", "01.50", "   a", 10, 2_000_000]]
+
+
+def test_an_answer_is_bounded_in_bytes(filled: Store) -> None:
+    """However large its rows are, and it is said that there were more."""
+    table = filled.sql("SELECT repeat('x', 100000) AS s FROM range(2000)").result(WAIT)
+    assert table.truncated
+    size = sum(len(row[0]) for row in table.rows)
+    assert sql.MAX_BYTES // 2 < size <= sql.MAX_BYTES
+
+
+def test_a_query_that_takes_all_memory_hurts_itself_alone(filled: Store) -> None:
+    """Records come in and are read while it grows, and it is told why it ended."""
+    hungry = "SELECT len(list(repeat('x', 1000) || i)) FROM range(100000000) t(i)"
+    eating = filled.sql(hungry)
+    known = 3
+    while not eating.done():
+        filled.append(entry(run(), detail(2)))
+        known += 1
+        assert len(filled.list_runs(limit=1000).result(WAIT)) == min(known, 1000)
+    with pytest.raises(QueryError, match="memory"):
+        eating.result(WAIT)
+    assert not filled.sql("SELECT * FROM errors").result(WAIT).rows, "no record was refused"
+
+
+def test_queries_that_take_for_ever_keep_nobody_waiting(filled: Store) -> None:
+    """Lists and runs are read while as many queries run as may."""
+    endless = "SELECT count(*) FROM range(10000000) a, range(10000000) b"
+    running = [filled.sql(endless, timeout=3.0) for _ in range(4)]
+    [first, *_] = filled.list_runs().result(WAIT)
+    assert filled.get_run(first["run_id"]).result(WAIT)["steps"]
+    assert not any(one.done() for one in running)
+    for one in running:
+        with pytest.raises(QueryError, match="more than 3 s"):
+            one.result(WAIT)
+
+
+def test_a_query_is_stopped_when_the_process_grows(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever makes it grow."""
+    monkeypatch.setattr(sql, "GROWTH", -(1 << 40))
+    with pytest.raises(QueryError, match="memory that others need"):
+        filled.sql("SELECT count(*) FROM range(10000000) a, range(10000000) b").result(WAIT)
