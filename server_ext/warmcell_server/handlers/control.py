@@ -15,6 +15,7 @@ from warmcell_server.handlers.base import Handler
 __all__ = ["ControlHandler", "UnknownHandler"]
 
 _TRUST = re.compile(r"api/v1/snapshots/[^/]+/[^/]+/trust")
+_FOLDER = re.compile(r"api/v1/store/(export|import)")
 _SECRET = re.compile(r"api/v1/deployments/[^/]+/webhook")
 
 
@@ -45,8 +46,9 @@ class ControlHandler(Handler):
     async def _handle(self, path: str) -> None:
         method = self.request.method or ""
         host = self.host
-        # Any code may stand in a pipeline's module or notebook, and in a foreign snapshot.
-        if self._commands or _TRUST.fullmatch(path):
+        # Any code may stand in a pipeline's module or notebook, and in a foreign snapshot; and who
+        # names folders of the server's machine does there what only a kernel could.
+        if self._commands or _TRUST.fullmatch(path) or _FOLDER.fullmatch(path):
             await access.check(self, self.current_user, "execute", "kernels")
         self._waiting = asyncio.ensure_future(
             host.api.handle(
