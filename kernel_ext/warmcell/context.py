@@ -244,6 +244,14 @@ class StepContext(_Context):
         for tag in as_tags(tags):
             notes.pop(tag.name, None)
 
+    def get_output_artifact_uri(self, output_name: str | None = None) -> str:
+        """Raises :class:`StepContextError`: where an output is written follows from what it is."""
+        raise StepContextError(
+            f"Output `{self.output_name(output_name)}` of `{self.step_name}` has no place before "
+            "it is written: its files are called by what is in them.",
+            hint="Return a pathlib.Path, or a tuple with one, to keep files beside a value.",
+        )
+
     def _notes(self, output_name: str | None) -> OutputNotes:
         return self.run.notes_of(self.step_name, self.output_name(output_name))
 
