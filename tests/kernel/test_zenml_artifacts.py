@@ -153,6 +153,28 @@ following = again(watched.steps["weather"].output)
         assert Client().get_artifact_version(UUID(found.id)) == found
         assert Client().get_artifact("warmest").load() == 3.0
 
+    def test_a_step_after_others_by_name(self, cell: Notebook) -> None:
+        """``after`` takes names of steps as well as what they returned."""
+        cell("""
+@step
+def saves() -> None:
+    save_artifact(7, "left-behind")
+@step
+def loads() -> Annotated[int, "found"]:
+    return Client().get_artifact_version("left-behind").load()
+@pipeline(enable_cache=False)
+def ordered():
+    saves()
+    return loads(after=["saves"])
+inorder = ordered()
+@pipeline
+def disordered():
+    return loads(after="later")
+""")
+        assert cell["inorder"].output == 7
+        assert list(cell["inorder"].steps["loads"].upstream) == ["saves"]
+        assert "'later'" in str(cell.fails("disordered()"))
+
     def test_settings_say_what_is_kept(self, cell: Notebook) -> None:
         """A pipeline's own settings count for runs from a cell: by name, by end, nothing."""
         cell("""

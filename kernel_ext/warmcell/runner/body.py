@@ -166,11 +166,16 @@ class Body:
         given = kwargs.pop("after")
         found = []
         for item in given if isinstance(given, list | tuple) else [given]:
-            ups = self.lineage.origin(self.freeze(item, futures=True))[1]
+            if isinstance(item, str):
+                ups = [node.index for node in self.nodes if node.name == item]
+            else:
+                ups = self.lineage.origin(self.freeze(item, futures=True))[1]
             if not ups:
+                known = ", ".join(node.name for node in self.nodes) or "none"
                 raise DefinitionError(
-                    f"`after` of step `{step.name}` takes what a step before it returned, not "
-                    f"{item!r}."
+                    f"`after` of step `{step.name}` takes what a step before it returned, or its "
+                    f"name, not {item!r}.",
+                    hint=f"Steps before it: {known}.",
                 )
             found += ups
         return found
