@@ -65,7 +65,7 @@ TABLES = {
             1 AS attempts, CASE part WHEN 0 THEN '[]' WHEN 1 THEN '["features"]'
                 ELSE '["score"]' END AS upstream,
             '{"table":"features.output"}' AS inputs, NULL AS error
-        FROM numbers, range(3) parts(part)""",
+        FROM numbers, range(3) parts(part) ORDER BY i, part""",
     "artifacts": """
         SELECT made(i, 'run') AS run_id, ['features', 'score', 'respond'][part + 1] AS step,
             'output' AS name, ['numpy', 'json', 'json'][part + 1] AS kind,
@@ -73,7 +73,7 @@ TABLES = {
             '[' || (i % 977) || ']' AS preview,
             CASE WHEN part > 0 THEN ((i % 1000) / 1000)::VARCHAR END AS value,
             CASE WHEN batch(i) THEN made(i, 'version' || part) END AS version
-        FROM numbers, range(3) parts(part)""",
+        FROM numbers, range(3) parts(part) ORDER BY i, part""",
     "artifact_versions": """
         SELECT made(i, 'version' || part) AS id,
             pipeline(i) || '::' || ['features', 'score', 'respond'][part + 1] || '::output'
@@ -89,7 +89,7 @@ TABLES = {
             '{"shape":[1,8],"dtype":"float64"}' AS facts, '{"numpy":"2"}' AS about,
             'stored' AS status, moment(i) + 900 AS created_at, 'ada' AS "user",
             'earlier' AS host_id
-        FROM numbers, range(3) parts(part) WHERE batch(i)""",
+        FROM numbers, range(3) parts(part) WHERE batch(i) ORDER BY i, part""",
     "uses": """
         SELECT made(i, 'run') AS run_id, 'score' AS step, 'table' AS input,
             made(greatest(i - 400, 0), 'version0') AS version, moment(i) AS time
@@ -102,7 +102,7 @@ TABLES = {
         SELECT 'run' AS kind, made(i, 'run') AS subject, ['accuracy', 'rows'][part + 1] AS key,
             ((i % 1000) / (1 + part * 10))::VARCHAR AS value, 'float' AS type, moment(i) AS time,
             made(i, 'run') AS run_id, NULL AS step
-        FROM numbers, range(2) parts(part) WHERE batch(i)""",
+        FROM numbers, range(2) parts(part) WHERE batch(i) ORDER BY i, part""",
     "tagged": """
         SELECT ['nightly', 'checked', 'odd'][1 + (i // 10) % 3] AS tag, 'run' AS kind,
             made(i, 'run') AS subject, pipeline(i) AS scope, moment(i) AS created_at,

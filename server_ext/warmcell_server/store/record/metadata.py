@@ -92,9 +92,9 @@ def metadata_of_run(cursor: DuckDBPyConnection, run_id: str) -> list[dict[str, A
     ``type``, ``time``."""
     rows = cursor.execute(
         "SELECT step, key, value, type, time FROM data.metadata "
-        "WHERE run_id = ? AND subject >= ? AND subject < ? ORDER BY time, rowid",
+        "WHERE subject >= ? AND subject < ? ORDER BY time, rowid",
         # A step's subject is the run's id, a slash and its name; "0" follows the slash.
-        [run_id, run_id, f"{run_id}0"],
+        [run_id, f"{run_id}0"],
     ).fetchall()
     return [{"step": step, "key": key, **_entry(*rest)} for step, key, *rest in rows]
 
