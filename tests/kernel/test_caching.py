@@ -13,6 +13,9 @@ from warmcell import link
 from warmcell.caching import CachePolicy
 from warmcell.client import Client
 from warmcell.errors import Conflict, DefinitionError, NotFound, UsageError
+from warmcell.ids import new_id, now
+from warmcell.runner import CancelToken
+from warmcell.runner.execution import Execution
 from warmcell.runs import Run
 from warmcell.steps import step
 
@@ -103,6 +106,22 @@ def test_a_run_takes_what_is_there_already(cell: Notebook, first: Run) -> None:
     assert rows.rows == [["load", first.id], ["total", first.id]]
     third = cell("sums(3)")
     assert {one.cached for one in third.steps} == {first.id}  # not the run between
+
+
+def test_who_watches_a_run_is_told_what_it_takes(cell: Notebook, first: Run) -> None:
+    """The event of the end of such a step names the run that its results are of."""
+    events: list[dict[str, Any]] = []
+    pipeline = cell["sums"]
+    run = Execution(
+        pipeline, {"n": 3}, run_id=new_id(), token=CancelToken(), listener=events.append
+    )
+    (node, _) = pipeline.graph().nodes
+    run.began(node, now())
+    run.reused(node, now(), first.id, [])
+    assert [(one["step"], one["status"], one.get("cached")) for one in events] == [
+        ("load", "running", None),
+        ("load", "succeeded", first.id),
+    ]
 
 
 def test_the_first_run_says_that_there_was_nothing(first: Run) -> None:

@@ -244,7 +244,8 @@ class Execution:
                 step.uncached = self.reuse.why(node.index) if cached is None else None
             self.steps.append(step)
         if self.listener is not None:
-            self._tell(node, status, started, ended)
+            more = {"cached": cached} if cached is not None else {}
+            self._tell(node, status, started, ended, **more)
         if self.feed is not None:
             self.feed.news()
 
@@ -346,7 +347,12 @@ class Execution:
             self.listener({"kind": kind, "run_id": self.run_id, "time": now(), **fields})
 
     def _tell(
-        self, node: Node, status: StepStatus, started: int | None, ended: int | None = None
+        self,
+        node: Node,
+        status: StepStatus,
+        started: int | None,
+        ended: int | None = None,
+        **more: Any,
     ) -> None:
         self.event(
             "step",
@@ -356,6 +362,7 @@ class Execution:
             upstream=node.names,
             started_at=started,
             finished_at=ended,
+            **more,
         )
 
     # -- what is known --
