@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.jupyter import JupyterServer
 from warmcell.cli import main
+from warmcell.client import Client
 
 Run = Callable[..., Any]
 
@@ -54,3 +55,19 @@ def test_from_a_shell(jupyter_server: JupyterServer, models: Run) -> None:
     assert "in production" in models("delete", "agent", code=1)
     models("delete", "agent", "--force")
     assert "There is no model 'agent'" in models("versions", "agent", code=3)
+
+
+def test_versions_are_compared_from_a_shell(jupyter_server: JupyterServer, models: Run) -> None:
+    """What was logged about them side by side, with a star where it differs."""
+    client = Client(jupyter_server.url, jupyter_server.token)
+    client.create_model("compared")
+    for label, error in (("one", 0.5), ("two", 0.25)):
+        made = client.create_model_version("compared", label)
+        resource = {"kind": "model_version", "id": made.id}
+        values = {"error": {"value": error, "type": "float"}, "n": {"value": 3, "type": "int"}}
+        client._call("POST", "api/v1/metadata", {"metadata": values, "on": [resource]})
+    lines = models("compare", "compared", "one", "two").splitlines()
+    assert any(line.split() == ["*", "error", "0.5", "0.25"] for line in lines)
+    assert any(line.split() == ["n", "3", "3"] for line in lines)
+    found = client.compare_models("compared", "two", "latest")
+    assert found.different == []

@@ -7,7 +7,7 @@ from argparse import Namespace
 from warmcell.cli import show
 from warmcell.cli.given import client
 
-__all__ = ["back", "delete", "history", "listing", "register", "stage", "versions"]
+__all__ = ["back", "compare", "delete", "history", "listing", "register", "stage", "versions"]
 
 
 def register(given: Namespace) -> None:
@@ -87,6 +87,16 @@ def back(given: Namespace) -> None:
         show.as_json(version.to_json())
     else:
         print(f"'{given.alias}' of '{given.name}' is at version '{version.name}' again.")
+
+
+def compare(given: Namespace) -> None:
+    """Print the metadata of versions side by side; a star is where they differ."""
+    found = client(given).compare_models(given.name, *given.compared)
+    if given.json:
+        show.as_json(found.to_json())
+        return
+    rows = [[" " if row["same"] else "*", row["key"], *row["values"]] for row in found.rows]
+    show.table(["", "key", *given.compared], rows, "Nothing was logged about them.")
 
 
 def delete(given: Namespace) -> None:

@@ -106,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     _artifacts(top.menu("artifacts", "what steps gave and is kept"))
     _snapshots(top.menu("snapshots", "what was deployed, by whom, and as a notebook again"))
     _models(top.menu("models", "models, their versions and stages"))
+    _tags(top.menu("tags", "tags: what they are, what has them"))
     _logs(top)
     _store(top.menu("store", "how much the history takes, prune, export, import"))
     _secrets(top.menu("secrets", "named secrets of this user, for get_secret() in steps"))
@@ -215,8 +216,10 @@ def _models(menu: _Menu) -> None:
     history = menu.add("history", "models", "history", "who moved which stage or alias when")
     back = menu.add("back", "models", "back", "undo the last move of a stage or alias")
     delete = menu.add("delete", "models", "delete", "delete a model, or one version of it")
-    for made in (register, versions, stage, history, back, delete):
+    compare = menu.add("compare", "models", "compare", "metadata of versions side by side")
+    for made in (register, versions, stage, history, back, delete, compare):
         made.add_argument("name", metavar="MODEL", help="name of the model")
+    compare.add_argument("compared", nargs="+", metavar="VERSION", help="2 or more")
     register.add_argument("--description", metavar="TEXT")
     register.add_argument("--license", metavar="TEXT")
     register.add_argument("--tag", action="append", metavar="TAG", help="may be repeated")
@@ -231,6 +234,33 @@ def _models(menu: _Menu) -> None:
         made.add_argument("--reason", metavar="TEXT", help="kept in the history")
     delete.add_argument("version", nargs="?", metavar="VERSION", help="number or label")
     delete.add_argument("--force", action="store_true", help="also while one is in production")
+
+
+def _tags(menu: _Menu) -> None:
+    menu.add("list", "tags", "listing", "tags by name")
+    uses = menu.add("show", "tags", "uses", "what has a tag, the newest first")
+    create = menu.add("create", "tags", "create", "define a tag")
+    update = menu.add("update", "tags", "update", "change a tag; who has it keeps it")
+    delete = menu.add("delete", "tags", "delete", "delete a tag, from everything that has it too")
+    for made in (uses, create, update, delete):
+        made.add_argument("tag", metavar="TAG", help="name of the tag")
+    uses.add_argument("--limit", type=int, default=100, metavar="N", help="how many (100)")
+    create.add_argument("--exclusive", action="store_true", help="on one of its kind at a time")
+    update.add_argument("--exclusive", action=argparse.BooleanOptionalAction, default=None,
+                        help="on one of its kind at a time")  # fmt: skip
+    update.add_argument("--name", metavar="NAME", help="what it is called from now on")
+    for made in (create, update):
+        made.add_argument("--color", metavar="COLOR", help="such as blue")
+    add = menu.add("add", "tags", "add", "put tags on something")
+    remove = menu.add("remove", "tags", "remove", "take tags away from something")
+    for made in (add, remove):
+        made.add_argument("tags", nargs="+", metavar="TAG")
+        made.add_argument("--run", metavar="RUN", help="id, beginning of one, or name")
+        made.add_argument("--snapshot", metavar="PIPELINE/N", help="such as churn/3")
+        for kind in ("pipeline", "deployment"):
+            made.add_argument(f"--{kind}", metavar="NAME")
+        for kind in ("artifact", "model"):
+            made.add_argument(f"--{kind}", metavar="NAME[@VERSION]", help="or one version of it")
 
 
 def _trust(top: _Menu) -> None:

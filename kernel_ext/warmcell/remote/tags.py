@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from warmcell.errors import UsageError
 from warmcell.metadata.values import restored
 from warmcell.subjects import named
-from warmcell.tags import check_color, check_name
+from warmcell.tags import as_tags, check_color, check_name
 
 __all__ = ["MetadataComparison", "TagClient", "TagInfo"]
 
@@ -76,6 +76,13 @@ class MetadataComparison:
         return "\n".join(lines)
 
 
+def _about(given: dict[str, Any]) -> dict[str, Any]:
+    on = named("attach_tags", **given)
+    if on is None:
+        raise UsageError("What are the tags of?", hint="Say for example run=….")
+    return on
+
+
 class TagClient:
     """Tags and metadata. What is not there raises :class:`~warmcell.errors.NotFound`."""
 
@@ -121,6 +128,19 @@ class TagClient:
         """Delete a tag, from everything that has it too."""
         self._call("DELETE", f"api/v1/tags/{quote(tag_name_or_id, safe='')}")
 
+    def attach_tags(self, tags: Any, **about: Any) -> dict[str, Any]:
+        """Put tags on what the keywords of :func:`warmcell.add_tags` name; return its ``kind``,
+        ``subject`` and all its ``tags``."""
+        body = {"tags": [tag.to_json() for tag in as_tags(tags)], "on": _about(about)}
+        found: dict[str, Any] = self._call("POST", "api/v1/tagged", body)
+        return found
+
+    def detach_tags(self, tags: Any, **about: Any) -> dict[str, Any]:
+        """Take tags away; as :meth:`attach_tags`."""
+        body = {"tags": [tag.name for tag in as_tags(tags)], "on": _about(about)}
+        found: dict[str, Any] = self._call("POST", "api/v1/tagged/remove", body)
+        return found
+
     def list_tagged(
         self, tag: str, kind: str | None = None, limit: int = 100
     ) -> list[dict[str, Any]]:
@@ -147,6 +167,20 @@ class TagClient:
             raise UsageError("What is the metadata about?", hint="Say for example run=….")
         found = self._call("GET", f"api/v1/metadata?{urlencode(on)}")["metadata"]
         return {key: restored(one["value"], one["type"]) for key, one in found.items()}
+
+    def compare_models(self, name: str, *versions: Any) -> MetadataComparison:
+        """Return the metadata of 2 to 20 versions of a model side by side; each by its label,
+        number, stage or alias."""
+        client: Any = self
+        found = [client.get_model_version(name, version) for version in versions]
+        return self.compare_metadata(*found, kind="model_version")
+
+    def compare_artifacts(self, name: str, *versions: Any) -> MetadataComparison:
+        """Return the metadata of 2 to 20 versions of an artifact side by side; each by its label
+        or number."""
+        client: Any = self
+        found = [client.get_artifact_version(name, version) for version in versions]
+        return self.compare_metadata(*found, kind="artifact_version")
 
     def compare_metadata(self, *subjects: Any, kind: str = "run") -> MetadataComparison:
         """Return the metadata of 2 to 20 runs side by side, or with ``kind`` of artifact or model
