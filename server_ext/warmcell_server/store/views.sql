@@ -130,12 +130,12 @@ LEFT JOIN data.model_versions a ON a.id = s.after;
 
 -- What leads to what: the same edges as record/edges.py and record/neighbours.py have.
 CREATE OR REPLACE VIEW main.lineage AS
-WITH made AS (
+WITH made AS NOT MATERIALIZED (
     SELECT id AS version, run_id, step, name, created_at,
            CASE role WHEN 'model' THEN 'model' WHEN 'service' THEN 'deployment'
                WHEN 'deployment' THEN 'deployment' ELSE 'data' END AS role
     FROM data.artifact_versions WHERE run_id IS NOT NULL AND status <> 'deleted'
-), owners AS (
+), owners AS NOT MATERIALIZED (
     SELECT l.version AS model, m.role, l.time, m.version, m.run_id
     FROM data.model_links l JOIN made m
       ON (l.kind = 'run' AND l.subject = m.run_id)
@@ -143,7 +143,7 @@ WITH made AS (
     WHERE l.kind = 'step' OR NOT EXISTS (
         FROM data.model_links o WHERE o.kind = 'step' AND o.version <> l.version
           AND o.subject = m.run_id || '/' || m.step)
-), named AS (
+), named AS NOT MATERIALIZED (
     SELECT 'snapshot' AS kind, pipeline || '/' || number AS holder, created_at AS time,
            unnest(regexp_extract_all(concat_ws(' ', settings, held, manifest),
                '[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}')) AS version
@@ -155,17 +155,20 @@ WITH made AS (
            unnest(regexp_extract_all(concat_ws(' ', settings, traffic),
                '[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}'))
     FROM data.deployments WHERE state <> 'removed'
-), edges AS (
+), edges AS NOT MATERIALIZED (
     SELECT CASE WHEN step IS NULL THEN 'run' ELSE 'step' END AS source_kind,
            concat_ws('/', run_id, step) AS source, 'artifact_version' AS target_kind,
            version AS target, 'output' AS relation, name, run_id, created_at AS time
     FROM made
     UNION ALL
-    SELECT 'artifact_version', a.version, 'step', s.run_id || '/' || s.step, 'input', i.key,
+    SELECT 'artifact_version', a.version, 'step', s.run_id || '/' || s.step, 'input', s.key,
            s.run_id, s.started_at
-    FROM data.steps s, json_each(s.inputs) i JOIN data.artifacts a
-      ON a.run_id = s.run_id AND a.version IS NOT NULL
-     AND regexp_replace(i.value ->> '$', '[\[].*$', '') = a.step || '.' || a.name
+    FROM (
+        SELECT p.run_id, p.step, p.started_at, e.key,
+               regexp_replace(e.value ->> '$', '[\[].*$', '') AS given
+        FROM data.steps p, json_each(p.inputs) e
+    ) s JOIN data.artifacts a
+      ON a.run_id = s.run_id AND a.version IS NOT NULL AND s.given = a.step || '.' || a.name
     UNION ALL
     SELECT 'artifact_version', version, CASE WHEN step IS NULL THEN 'run' ELSE 'step' END,
            concat_ws('/', run_id, step), 'input', input, run_id, time

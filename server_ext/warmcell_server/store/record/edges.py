@@ -86,16 +86,20 @@ def runs_of(
 ) -> dict[str, list[str]]:
     """The runs that made, took or reused each of ``versions``: the newest ``limit`` of each."""
     wanted = list(versions)
+    # Versions that a run made or took are mostly of its time, as are their ids: see rows_of_runs.
     rows = cursor.execute(
         """
-        WITH wanted AS (SELECT unnest(?::VARCHAR[]) AS id), runs AS (
-            SELECT v.id, v.run_id FROM data.artifact_versions v JOIN wanted USING (id)
-            UNION SELECT version, run_id FROM data.artifacts WHERE version IN (FROM wanted)
-            UNION SELECT version, run_id FROM data.uses WHERE version IN (FROM wanted)
+        WITH wanted AS (SELECT unnest($wanted::VARCHAR[]) AS id), runs AS (
+            SELECT id, run_id FROM data.artifact_versions
+            WHERE id BETWEEN $low AND $high AND id IN (FROM wanted)
+            UNION SELECT version, run_id FROM data.artifacts
+            WHERE version BETWEEN $low AND $high AND version IN (FROM wanted)
+            UNION SELECT version, run_id FROM data.uses
+            WHERE version BETWEEN $low AND $high AND version IN (FROM wanted)
         )
-        SELECT id, max(run_id, ?::BIGINT) FROM runs WHERE run_id IS NOT NULL GROUP BY id
+        SELECT id, max(run_id, $limit::BIGINT) FROM runs WHERE run_id IS NOT NULL GROUP BY id
         """,
-        [wanted, limit],
+        {"wanted": wanted, "low": min(wanted), "high": max(wanted), "limit": limit},
     ).fetchall()
     return {version: list(runs) for version, runs in rows}
 
