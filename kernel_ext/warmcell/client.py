@@ -209,7 +209,12 @@ class Client(
         """Run one SELECT over the views runs, steps, artifacts, calls, models, tags, lineage,
         metadata and more; ``SELECT * FROM views`` says which there are, and what is in them.
 
-        Raises :class:`~warmcell.errors.QueryError`.
+        ``FROM artifact('features')``, also ``artifact('features', 3)`` or ``artifact('features',
+        tag := 'best')``, reads an artifact that is a frame; ``FROM calls('churn')`` the calls of a
+        deployment with a typed column for each parameter and output.
+
+        The answer has at most ``limit`` rows and about 64 MB. Raises
+        :class:`~warmcell.errors.QueryError`, also where it takes more than 30 s or too much memory.
         """
         return Table(self._call("POST", "api/v1/sql", {"query": query, "limit": limit}))
 

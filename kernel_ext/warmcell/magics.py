@@ -182,7 +182,7 @@ class WarmcellMagics(Magics):
     @argument("--last", type=int, metavar="N", help="how many calls, the newest; 200 by default")
     @argument("--since", metavar="TIME", help="only calls from then on: 2026-11-21T09:30:00Z")
     @argument("--sample", type=int, metavar="N", help="so many of them, drawn at random")
-    @argument("--runs", nargs="+", metavar="ID", help="exactly these calls")
+    @argument("--runs", nargs="+", metavar="ID", help="these calls, or a golden set")
     @argument("--tolerance", type=float, metavar="X", help="how far numbers may be apart")
     @argument("--ignore", nargs="+", metavar="PLACE", help="not compared: rows[*].id")
     @argument("--concurrency", type=int, metavar="N", help="calls at once")
@@ -270,6 +270,8 @@ class WarmcellMagics(Magics):
 
         The tables are runs, steps, artifacts, calls, models, tags, lineage, metadata and more:
         `%runs --views` lists them, and `%runs --views runs` says what the columns of one mean.
+        `FROM artifact('features')` reads an artifact that is a frame, and `FROM calls('churn')` the
+        calls of a deployment with a typed column for each parameter and output.
         """
         given = {k: v for k, v in vars(_parse(WarmcellMagics.runs, line)).items() if v is not None}
         if cell is None:

@@ -282,6 +282,7 @@ def test_a_golden_set_is_replayed_by_its_name(cell: Notebook) -> None:
     assert len(cell("churn.backtest('live', runs='adults')").rows) == 1
     assert len(cell("churn.backtest('live', runs='adults@1')").rows) == 2
     assert len(cell("churn.backtest('live', runs=load_golden('adults', 1))").rows) == 2
+    assert len(cell("%backtest churn live --runs adults@1").rows) == 2
     [listed] = [one for one in cell("list_golden()") if one["name"] == "adults"]
     assert (listed["version"], listed["versions"]) == ("2", 2)
     frame = load_golden("adults@1").to_frame()
@@ -360,3 +361,18 @@ def test_calls_are_answered_while_queries_take_time_and_memory(cell: Notebook) -
         with pytest.raises(QueryError, match="memory"):
             eating.result()
     assert len(served.calls(where="parameters ->> '$.customer.age' = '20'")) == answered
+
+
+def test_the_history_goes_out_and_comes_in(cell: Notebook, tmp_path: Path) -> None:
+    """From a notebook: a folder of Parquet; what is here already does not come twice."""
+    client = Client()
+    made = client.export_store(tmp_path / "out")
+    assert made["tables"]["runs"] == client.sql("SELECT count(*) FROM runs").rows[0][0]
+    assert made["missing"] == 0
+    frame = pandas.read_parquet(tmp_path / "out" / "runs.parquet")
+    assert len(frame) == made["tables"]["runs"]
+    came = client.import_store(tmp_path / "out")
+    assert not any(came["tables"].values())
+    assert came["damaged"] == 0
+    with pytest.raises(UsageError, match="not empty"):
+        client.export_store(tmp_path / "out")

@@ -490,6 +490,24 @@ class TestServe:
         assert "warmcell serve" in err
 
 
+def test_the_history_goes_out_and_comes_in(
+    warmcell: Command, server: JupyterServer, agent: str
+) -> None:
+    """As Parquet, into a folder that is named from here; again, nothing comes twice."""
+    server.invoke(agent, {"city": "Bergen"})
+    made = warmcell("store", "export", "history", "--json").json()
+    folder = server.root / "history"
+    assert made["folder"] == str(folder.resolve())
+    assert made["tables"]["runs"] > 0
+    assert made["blobs"] > 0
+    assert (folder / "runs.parquet").is_file()
+    came = warmcell("store", "import", "history", "--json").json()
+    assert not any(came["tables"].values())
+    assert "nothing new" in warmcell("store", "import", "history").out
+    assert "not empty" in warmcell("store", "export", "history", code=None).err
+    assert "runs" in warmcell("store", "export", "--no-files").out
+
+
 def test_a_kernel_that_hosts_itself(tmp_path: Path) -> None:
     """Without a server, the host inside a kernel is found by its store; it starts no kernels."""
     environment = clean_environment(tmp_path / "state")

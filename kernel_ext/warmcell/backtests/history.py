@@ -84,6 +84,8 @@ class Selection:
                     f"{name}={value!r} is not a number of calls.",
                     hint=f"It is a whole number from 1 to {MOST}.",
                 )
+        if isinstance(self.runs, list | tuple) and len(self.runs) == 1:
+            [self.runs] = self.runs  # the name of a golden set, from a line of options
         if isinstance(self.runs, str) and _RUN_ID.fullmatch(self.runs):
             self.runs = [self.runs]
         if self.runs is not None and (self.since or self.where or self.sample):

@@ -99,6 +99,15 @@ def test_an_export_has_all_tables_of_one_moment_and_the_files(store: Store, tmp_
     assert {path.name for path in tmp_path.iterdir()} == {".warmcell", "out"}
 
 
+def test_files_that_were_lost_are_counted(store: Store) -> None:
+    """The rows go out all the same."""
+    fill(store)
+    for path in store.blobs.iterdir():
+        path.unlink()
+    made = store.export().result(WAIT)
+    assert (made["missing"], made["blobs"]) == (1, 0)
+
+
 def test_an_export_without_a_folder_is_inside_the_store(store: Store) -> None:
     """Without files it is the rows alone."""
     fill(store)
