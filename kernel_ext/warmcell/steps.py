@@ -210,7 +210,8 @@ def step(
     """Make a function a step; the twin of ``%%step``.
 
     Options: ``name``, ``outputs`` (names), ``retry`` (a number or :class:`Retry`), ``timeout``
-    (seconds per attempt), ``on_start``, ``on_end``, ``on_success``, ``on_failure``, ``tags``,
+    (seconds per attempt), ``on_start``, ``on_end``, ``on_success``, ``on_failure``, ``tags``
+    (of the artifact versions that it makes),
     ``model``, ``settings``, ``extra``, ``enable_cache`` (whether results of earlier runs are taken
     where nothing changed), ``cache_policy`` (:class:`~warmcell.caching.CachePolicy`). Raises
     :class:`DefinitionError` for any other.

@@ -106,6 +106,25 @@ run = building()
     assert Client().get_pipeline_run(cell["run"].id).tags == ["batch", "season", "workshop"]
 
 
+def test_the_tags_of_a_step_are_on_what_it_makes(cell: Notebook) -> None:
+    """On each of its outputs, beside those of the output's own; an exclusive one moves on."""
+    cell(
+        """
+@step(tags=["handmade", Tag("latest-pair", exclusive=True)])
+def pair() -> tuple[Annotated[int, "left"], Annotated[int, ArtifactConfig("right", tags=["r"])]]:
+    return 1, 2
+
+@pipeline
+def pairing():
+    pair()
+pairing(), pairing()
+"""
+    )
+    for name, tags in (("left", ["handmade"]), ("right", ["handmade", "r"])):
+        newest, before = Client().list_artifact_versions(name)
+        assert (before.tags, newest.tags) == (tags, sorted([*tags, "latest-pair"]))
+
+
 def test_an_exclusive_tag_is_on_one_at_a_time(cell: Notebook) -> None:
     """Said with the tag, or defined before: also later uses by name move it."""
     Client().create_tag(name="only", exclusive=True)

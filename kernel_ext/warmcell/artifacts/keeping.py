@@ -102,7 +102,7 @@ class Keeper:
             return
         record.version = version.id
         origins.remember(value, version.id)
-        self._note(config, node.name, record.name)
+        self._note(config, node, record.name)
         if version.status != "pending":
             self._add(version)
         elif record.value is not None:  # small: it takes less than handing it on would
@@ -183,12 +183,13 @@ class Keeper:
         # Masked where it is described: then it would have to be masked where it is kept.
         return MASK.encode() in bytes(record.value or b"") or MASK in (record.preview or "")
 
-    def _note(self, config: ArtifactConfig, step: str, output: str) -> None:
-        if config.tags or config.run_metadata:
-            notes = self._run.notes_of(step, output)
+    def _note(self, config: ArtifactConfig, node: Node, output: str) -> None:
+        tags = (*(config.tags or ()), *node.step.options.tags)
+        if tags or config.run_metadata:
+            notes = self._run.notes_of(node.name, output)
             from warmcell.tags import as_tags
 
-            for tag in as_tags(config.tags or ()):
+            for tag in as_tags(tags):
                 notes.tags.setdefault(tag.name, tag)
             notes.metadata = {**(config.run_metadata or {}), **notes.metadata}
 
