@@ -441,6 +441,22 @@ shown = {
         assert "float64" in shown["numbers"].text
         assert shown["dict"].text == '{\n  "a": [\n    1\n  ]\n}'
 
+    @pytest.mark.parametrize(
+        "about",
+        [
+            {"visualizations": {"visualizations/page.html": "program"}},
+            {"visualizations": {"visualizations/other.html": "html"}},
+            {"visualizations": ["visualizations/page.html"]},
+        ],
+        ids=str,
+    )
+    def test_a_record_that_says_what_is_not_so(self, cell: Notebook, about: Any) -> None:
+        """A store may have come from elsewhere: what its records say of pictures is checked."""
+        version = Client().get_artifact_version(cell["watched"].steps["weather"].output.id)
+        version._row["about"] |= about
+        with pytest.raises(ArtifactError):
+            version.visualizations()
+
     def test_off_where_a_step_or_its_pipeline_says_so(self, cell: Notebook) -> None:
         """Neither pictures nor facts are made then; the nearer word counts."""
         cell("""

@@ -93,7 +93,16 @@ _BINARY = (VisualizationType.IMAGE, VisualizationType.HTML)
 def visualizations_of(version: ArtifactVersion) -> list[Visualization]:
     """How to look at ``version``: the files that its materializer made for it, else its picture,
     its first rows, its text; else what is known about it. Raises
-    :class:`~warmcell.errors.ArtifactError` for a damaged file."""
+    :class:`~warmcell.errors.ArtifactError` for a damaged file or record."""
+    try:
+        return _visualizations(version)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ArtifactError(
+            f"Version {version.version} of artifact '{version.artifact}' cannot be shown: {error}."
+        ) from error
+
+
+def _visualizations(version: ArtifactVersion) -> list[Visualization]:
     given = version.about.get("visualizations") or {}
     if given:
         return [
