@@ -65,6 +65,12 @@ def test_a_model_is_registered_before_it_has_a_version(cell: Notebook) -> None:
     )
     assert (version.name, version.number, version.tags) == ("2", 2, ["april", "try"])
     assert Client().create_model_version("forecast").number == 3
+    Client().update_model("forecast", license="BSD", add_tags=["hourly"], remove_tags=["daily"])
+    changed = Client().get_model("forecast")
+    assert (changed.license, changed.tags) == ("BSD", ["hourly", "rides"])
+    Client().update_model("forecast", add_tags=["daily"])
+    changed = Client().update_model_version("forecast", 2, add_tags=["x"], remove_tags=["april"])
+    assert changed.tags == ["try", "x"]
     with pytest.raises(InvalidName, match="the next is 4"):
         Client().create_model_version("forecast", "1")
     assert [one.name for one in Client().list_models(tags=["contains:ail", "rides"])] == [

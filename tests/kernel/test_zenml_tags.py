@@ -66,6 +66,8 @@ def test_an_artifact_and_its_versions_have_tags_of_their_own(cell: Notebook) -> 
     add_tags(tags=["front"], artifact_version_id=made.id)
     assert Client().get_artifact_version("wheel").tags == ["front", "worn"]
     assert [one["artifact"] for one in Client().list_artifacts(tag="spare")] == ["wheel"]
+    found = Client().list_artifacts(tags=["startswith:spa", "worn"])
+    assert [one["artifact"] for one in found] == ["wheel"]
     remove_tags(tags=["spare"], artifact="wheel")
     assert Client().list_artifacts(tag="spare") == []
     cell("@pipeline\ndef riding():\n    ride()\nriding()")

@@ -49,9 +49,20 @@ class ModelClient:
         found = self._call("GET", f"api/v1/models{given}")["models"]
         return [self._model(row) for row in found]
 
-    def update_model(self, model_name_or_id: str, **about: Any) -> ModelInfo:
-        """Change what a model says of itself."""
-        return self._model(self._call("PATCH", path_of(model_name_or_id), {"about": _given(about)}))
+    def update_model(
+        self,
+        model_name_or_id: str,
+        *,
+        add_tags: Sequence[str] | None = None,
+        remove_tags: Sequence[str] | None = None,
+        **about: Any,
+    ) -> ModelInfo:
+        """Change what a model says of itself, and its tags."""
+        client: Any = self
+        if remove_tags:
+            client.detach_tags(remove_tags, model=model_name_or_id)
+        body = {"about": _given(about), "tags": list(add_tags or ())}
+        return self._model(self._call("PATCH", path_of(model_name_or_id), body))
 
     def delete_model(self, model_name_or_id: str, *, force: bool = False) -> None:
         """Delete a model with its versions; their artifacts stay. Raises
@@ -121,11 +132,15 @@ class ModelClient:
         force: bool = False,
         description: str | None = None,
         add_tags: Sequence[str] | None = None,
+        remove_tags: Sequence[str] | None = None,
     ) -> ModelVersion:
-        """Change the description of a version, add tags, or bring it to a ``stage``; see
+        """Change the description of a version and its tags, or bring it to a ``stage``; see
         :meth:`~warmcell.model.version.ModelVersion.set_stage`."""
         version = self.get_model_version(model_name_or_id, version_name_or_id)
-        if description is not None or add_tags:
+        client: Any = self
+        if remove_tags:
+            client.detach_tags(remove_tags, model_version_id=version.id)
+        if description is not None or add_tags or remove_tags:
             body = {"about": _given({"description": description}), "tags": list(add_tags or ())}
             path = f"api/v1/model-versions/{quote(version.id, safe='')}"
             version = self._version(self._call("PATCH", path, body))

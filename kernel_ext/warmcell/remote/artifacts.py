@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from warmcell.errors import UsageError
+from warmcell.remote.pipelines import tags_text
 
 if TYPE_CHECKING:
     from warmcell.artifacts.version import ArtifactVersion, ArtifactVersions
@@ -81,6 +82,7 @@ class ArtifactClient:
         text: str | None = None,
         *,
         tag: str | None = None,
+        tags: str | Sequence[str] | None = None,
         pipeline: str | None = None,
         limit: int = 50,
         offset: int = 0,
@@ -88,7 +90,13 @@ class ArtifactClient:
         """Return artifacts, the one with the newest version first: each with ``artifact``, number
         of ``versions``, ``size`` of all in bytes, ``tags``, and the ``id``, ``version``,
         ``number``, ``kind``, ``type``, ``pipeline`` and ``created_at`` of its newest."""
-        wanted = {"text": text, "tag": tag, "pipeline": pipeline, "limit": limit, "offset": offset}
+        wanted = {
+            "text": text,
+            "tag": tags_text(tag, tags),
+            "pipeline": pipeline,
+            "limit": limit,
+            "offset": offset,
+        }
         given = urlencode({key: value for key, value in wanted.items() if value is not None})
         found: list[dict[str, Any]] = self._call("GET", f"api/v1/artifacts?{given}")["artifacts"]
         return found
