@@ -89,12 +89,16 @@ def cached_steps(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[st
             query = "SELECT DISTINCT step FROM data.cache WHERE pipeline = ? LIMIT ?"
             rows = cursor.execute(query, [wanted.pipeline, MOST]).fetchall()
             names = list({*names, *(row[0] for row in rows)})
+        # First which, of narrow columns: the parts of all would be many bytes to sort.
+        picked = cursor.execute(
+            f"SELECT unnest(max_by(rowid, created_at, {int(wanted.each) + 1})) FROM data.cache "
+            "WHERE step IN (SELECT unnest(?::VARCHAR[])) GROUP BY step LIMIT ?",
+            [names, MOST],
+        ).fetchall()
         found = _entries(
             cursor,
-            f"{_SELECT} WHERE step IN (SELECT unnest(?::VARCHAR[])) "
-            "QUALIFY row_number() OVER (PARTITION BY step ORDER BY created_at DESC, key) <= ? "
-            "ORDER BY created_at DESC, key LIMIT ?",
-            [names, wanted.each + 1, MOST],
+            f"{_SELECT} WHERE rowid IN (SELECT unnest(?::BIGINT[])) ORDER BY created_at DESC, key",
+            [[row[0] for row in picked]],
         )
         counts: dict[str, int] = {}
         for one in found:
@@ -108,12 +112,17 @@ def cached_steps(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[st
         for one in _entries(cursor, f"{_SELECT} {where}", [wanted.keys.split(",")]):
             entries[one["key"]] = one
     if wanted.run is not None:
-        where = (
-            "WHERE run_id = ? OR run_id IN (SELECT DISTINCT cached FROM data.steps "
-            "WHERE run_id = ? AND cached IS NOT NULL)"
-        )
-        query = f"{_SELECT} {where} ORDER BY created_at DESC, key LIMIT ?"
-        for one in _entries(cursor, query, [wanted.run, wanted.run, MOST]):
+        taken = cursor.execute(
+            "SELECT DISTINCT cached FROM data.steps WHERE run_id = ? AND cached IS NOT NULL",
+            [wanted.run],
+        ).fetchall()
+        runs = [wanted.run, *(row[0] for row in taken)]
+        picked = cursor.execute(
+            "SELECT rowid FROM data.cache WHERE run_id IN (SELECT unnest(?::VARCHAR[])) LIMIT ?",
+            [runs, MOST],
+        ).fetchall()
+        query = f"{_SELECT} WHERE rowid IN (SELECT unnest(?::BIGINT[]))"
+        for one in _entries(cursor, query, [[row[0] for row in picked]]):
             entries.setdefault(one["key"], one)
     ids = list({version for one in entries.values() for version in one["versions"]})
     found = dicts(cursor, _VERSIONS, [LENGTH, ids], json=("value", "files", "about"))
