@@ -155,21 +155,28 @@ def _rest(execution: Execution, record: RunRecord) -> RunDetail:
     """What was not sent yet, once the artifacts are written, or that takes too long."""
     keeper = execution.keeper
     if keeper is None:
-        return _with_code(execution.take(), execution.pipeline)
+        return _with_code(execution.take(), execution)
     keeper.settle(failed=record.status != "succeeded")
     if not keeper.flush(FLUSH_SECONDS):
         log.warning("Artifacts of run %s are still being written.", record.run_id)
     detail = execution.take()
     detail.versions += keeper.close()
-    return _with_code(detail, execution.pipeline)
+    return _with_code(detail, execution)
 
 
-def _with_code(detail: RunDetail, pipeline: Pipeline) -> RunDetail:
-    """Add what was executed: of this run there is no snapshot that has it."""
+def _with_code(detail: RunDetail, execution: Execution) -> RunDetail:
+    """Add what was executed: of this run there is no snapshot that has it. Cells may name in plain
+    text what is to be masked."""
+    pipeline, shown = execution.pipeline, execution.redaction.text
     parts: list[Any] = [*pipeline.steps, pipeline]
     source = msgspec.json.encode(
         [
-            {"name": one.name, "kind": one.kind, "source": one.source.text, "cell": one.source.cell}
+            {
+                "name": one.name,
+                "kind": one.kind,
+                "source": shown(one.source.text),
+                "cell": one.source.cell,
+            }
             for one in parts
         ]
     )

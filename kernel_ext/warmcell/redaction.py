@@ -14,6 +14,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import is_dataclass
 from itertools import islice
 from typing import Any, Final
 
@@ -23,12 +24,13 @@ import pydantic
 from warmcell.errors import UsageError
 from warmcell.records import ArtifactRecord, ErrorInfo
 
-__all__ = ["LEAST", "MASK", "NONE", "Redaction", "hide", "patterns_of", "remember"]
+__all__ = ["LEAST", "MASK", "NONE", "Redaction", "hide", "patterns_of", "remember", "revealed"]
 
 MASK: Final = "**redacted**"  # not what pydantic writes for a secret: nobody gives this as a value
 LEAST = 4  # characters: masking what is shorter would mask half of every text
 _MASKED = msgspec.Raw(b'"' + MASK.encode() + b'"')
 _DEPTH = 20
+_DEEPEST = 100
 _MANY = 1000  # parts of a value that are looked at for secrets
 _SECRETS = (pydantic.SecretStr, pydantic.SecretBytes, pydantic.Secret)
 _ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
@@ -48,6 +50,11 @@ def remember(value: str) -> None:
         if not new.keys() <= _known.keys():
             _known.update(new)
             _pattern = _any_of(_known)
+
+
+def revealed() -> tuple[str, ...]:
+    """The values that are masked in this process, in all forms in which they may be written."""
+    return tuple(_known)
 
 
 def hide(text: str) -> str:
@@ -143,6 +150,15 @@ class Redaction:
         except TypeError:  # something else that is called so
             return False
 
+    def holds(self, name: str, value: object) -> bool:
+        """Whether a file with ``value`` would hold what is to be masked: it is covered, or there is
+        a name that fits at any depth, or text that would be masked."""
+        if self.covers(name, value):
+            return True
+        if isinstance(value, str):
+            return self.active and self.text(value) != value
+        return self._fits is not None and self._within(value, name, 0)
+
     def text(self, text: str) -> str:
         """``text`` without secrets, and without what follows ``password=`` or ``"password":``."""
         if _pattern is not None:
@@ -196,6 +212,25 @@ class Redaction:
     def _named(self, name: str, path: str) -> bool:
         fits = self._fits
         return fits is not None and (fits(name) is not None or fits(path) is not None)
+
+    def _within(self, value: Any, path: str, depth: int) -> bool:
+        """Whether a name at any depth fits: what is kept as a file cannot be masked in part."""
+        if depth > _DEEPEST or type(value) in _ATOMS:
+            return False
+        if isinstance(value, dict):
+            fields: Iterable[tuple[Any, Any]] = list(value.items())
+        elif isinstance(value, pydantic.BaseModel) or is_dataclass(value):
+            fields = list(getattr(value, "__dict__", {}).items())
+        elif type(value) in (list, tuple, set, frozenset):
+            return any(self._within(inner, path, depth + 1) for inner in list(value))
+        else:
+            return False
+        for key, inner in fields:
+            if inner is not None and self._named(str(key), f"{path}.{key}"):
+                return True
+            if self._within(inner, f"{path}.{key}", depth + 1):
+                return True
+        return False
 
     def _clean(self, value: Any, path: str, depth: int) -> Any:
         if isinstance(value, str):

@@ -17,8 +17,9 @@ import pytest
 
 from tests.kernel.executing import MemoryRecorder
 from warmcell import Pipeline, get_secret, log_metadata, output, pipeline, step
+from warmcell.artifacts.storing import store
 from warmcell.batch import run as run_batch
-from warmcell.errors import NotFound, RunError, UsageError
+from warmcell.errors import ArtifactError, NotFound, RunError, UsageError
 from warmcell.redaction import MASK, NONE, Redaction, patterns_of
 from warmcell.secrets import delete_secret, list_secrets, secrets_file, set_secret
 
@@ -227,3 +228,48 @@ def test_the_command_line_never_prints_a_value(tmp_path: Path) -> None:
     assert get_secret("mail") == VALUE
     assert said("delete", "mail").returncode == 0
     assert "There is no secret 'mail'" in said("delete", "mail").stderr
+
+
+def _values() -> Iterator[tuple[str, Any]]:
+    import numpy
+    import pandas
+    import polars
+    import pyarrow
+
+    many = [f"row {n}" for n in range(5_000)]
+    rows = [*many, f"as {VALUE} says"]
+    yield "text", "x" * 50_000 + VALUE
+    yield "small text", f"the {VALUE}"
+    yield "bytes", b"\0" * 40_000_000 + VALUE.encode()
+    yield "json", {"rows": rows}
+    yield "pandas", pandas.DataFrame({"row": rows})
+    yield "categories", pandas.DataFrame({"row": pandas.Categorical(rows)})
+    yield "polars", polars.DataFrame({"row": rows})
+    yield "lists", polars.DataFrame({"row": [rows]})
+    yield "arrow", pyarrow.table({"row": rows})
+    yield "nested", pyarrow.table({"row": [{"of": rows}]})
+    yield "pickle", {"of": object, "rows": (rows, numpy.ones(3))}
+
+
+def test_no_file_holds_a_named_secret(tmp_path: Path) -> None:
+    """Whatever a value is written as, with a secret that was read in it none of it is written;
+    without one it is."""
+    set_secret("warehouse", VALUE)
+    assert get_secret("warehouse") == VALUE
+    for kind, value in _values():
+        folder = tmp_path / kind
+        folder.mkdir()
+        with pytest.raises(ArtifactError, match="named secret"):
+            store(value, folder)
+        assert list(folder.iterdir()) == [], kind
+    assert store({"rows": ["row"] * 50_000}, folder).files
+
+
+def test_a_file_with_a_key_that_fits_is_not_kept() -> None:
+    """At any depth, however large the value is, and in texts."""
+    redaction = Redaction(["*password*"])
+    rows: list[Any] = [{"user": n} for n in range(5_000)]
+    assert not redaction.holds("rows", rows)
+    assert redaction.holds("rows", [*rows, {"of": {"db_password": "x"}}])
+    assert redaction.holds("text", "x" * 50_000 + " password=abc")
+    assert not redaction.holds("text", "x" * 50_000)

@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 
 from warmcell import blobs
 from warmcell.artifacts.hashing import PIECE, HashedFile
+from warmcell.artifacts.secrecy import check_bytes, check_file
 from warmcell.errors import ArtifactError, StoreError
 from warmcell.records import FileRecord
 
@@ -80,8 +81,10 @@ class Outgoing:
 
     def inline(self, value: Any) -> bool:
         """Take the JSON value ``value`` if it is small. Raises as :func:`canonical` does."""
-        if len(canonical(value)) > INLINE:
+        data = canonical(value)
+        if len(data) > INLINE:
             return False
+        check_bytes(memoryview(data))
         self.value = value
         return True
 
@@ -95,6 +98,7 @@ class Outgoing:
         self._put(name, view)
 
     def _put(self, name: str, view: memoryview) -> None:
+        check_bytes(view)
         digest = hashlib.sha256(view).hexdigest()
         try:
             blobs.write(view, digest[:32], self._folder)
@@ -132,6 +136,7 @@ class Outgoing:
                 self._put(name, memoryview(self._held.pop(name)))
             for name, made in self._open.items():
                 made.chmod(0o600)
+                check_file(made)
                 digest, size = self._digests.get(name), made.stat().st_size
                 if digest is None:
                     with made.open("rb") as file:

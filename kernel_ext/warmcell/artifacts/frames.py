@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 from warmcell.artifacts.files import Incoming, Outgoing
+from warmcell.artifacts.secrecy import check_table
 from warmcell.artifacts.serializer import Serializer, Summary, family
 
 __all__ = ["Frames"]
@@ -59,6 +60,7 @@ class Frames(Serializer):
             raise TypeError("Parquet needs pyarrow") from error
         try:
             table = arrow.Table.from_pandas(value)
+            check_table(table)
             _check(value, table)
             with out.opened(_FILE) as file:
                 parquet.write_table(table, file)

@@ -117,7 +117,7 @@ class Keeper:
             new_id(), name, serializer_for(value).kind, qualified(type(value)), "pending", now(),
             pipeline=self._run.pipeline.name,
         )  # fmt: skip
-        if self._run.redaction.covers(name, value):
+        if self._run.redaction.holds(name, value):
             self._add(msgspec.structs.replace(version, status=_MASKED))
         else:
             self._submit(version, self._writing(value, how))
@@ -178,7 +178,7 @@ class Keeper:
         )  # fmt: skip
 
     def _secret(self, record: ArtifactRecord, value: Any) -> bool:
-        if self._run.redaction.covers(record.name, value):
+        if self._run.redaction.holds(record.name, value):
             return True
         # Masked where it is described: then it would have to be masked where it is kept.
         return MASK.encode() in bytes(record.value or b"") or MASK in (record.preview or "")

@@ -66,7 +66,7 @@ def save_artifact(
     labels = as_tags(tags or ())
     scope, time = current.get(), now()
     run = None if scope is None else scope.run
-    if run is not None and run.redaction.active and run.redaction.covers(name, data):
+    if run is not None and run.redaction.active and run.redaction.holds(name, data):
         raise UsageError(
             f"Artifact '{name}' would hold what is to be masked.",
             hint="Save it without secrets, or under a name that `redact` does not cover.",

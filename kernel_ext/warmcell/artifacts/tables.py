@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 from warmcell.artifacts.files import Incoming, Outgoing
+from warmcell.artifacts.secrecy import check_columns, check_table
 from warmcell.artifacts.serializer import Serializer, Summary, family
 
 __all__ = ["ArrowTables", "Polars"]
@@ -45,6 +46,7 @@ class Polars(Serializer):
             value = value.rename(_COLUMN).to_frame()
         elif type(value) is not polars.DataFrame:
             raise TypeError("a subclass of frames is more than its table")
+        check_columns(value)
         path = out.path(_PARQUET)
         try:
             value.write_parquet(path)
@@ -88,6 +90,7 @@ class ArrowTables(Serializer):
         return value  # it never changes
 
     def save(self, value: Any, out: Outgoing) -> None:
+        check_table(value)
         ipc, parquet = import_module("pyarrow.ipc"), import_module("pyarrow.parquet")
         try:
             path = out.path(_PARQUET)
