@@ -42,6 +42,34 @@ def training(rows: int = 3, rate: float = 0.25):
 
 runs = [training(3, 0.25), training(4, 0.5)]
 """
+DRAWN = """
+import os
+from warmcell.enums import ArtifactType, VisualizationType
+from warmcell.materializers.base_materializer import BaseMaterializer
+
+class Poll:
+    votes = 3
+
+class PollMaterializer(BaseMaterializer):
+    ASSOCIATED_TYPES = (Poll,)
+    ASSOCIATED_ARTIFACT_TYPE = ArtifactType.DATA
+
+    def load(self, data_type):
+        return Poll()
+
+    def save(self, poll):
+        with open(os.path.join(self.uri, "votes.txt"), "w") as file:
+            file.write(str(poll.votes))
+
+    def save_visualizations(self, poll):
+        path = os.path.join(self.uri, "poll.html")
+        with open(path, "w") as file:
+            file.write("<b>three votes</b><img src='/stolen' onerror='document.body.dataset.ran=1'>"
+                       "<script>document.body.dataset.ran = 1; fetch('/stolen')</script>")
+        return {path: VisualizationType.HTML}
+
+save_artifact(Poll(), "drawn", materializer=PollMaterializer)
+"""
 PIXELS = """
 try:
     import matplotlib
@@ -175,6 +203,24 @@ def test_a_figure_is_drawn(views: Mounted, kernel: Kernel) -> None:
     view.locator("[data-version]").filter(has_text="curve").click()
     view.locator("img.wc-picture").wait_for()
     views.page.wait_for_function("document.querySelector('img.wc-picture').naturalWidth > 100")
+
+
+def test_a_page_that_a_class_draws_is_seen_and_does_nothing(views: Mounted, kernel: Kernel) -> None:
+    """HTML of a visualization is in a frame of its own: no script of it runs, nothing is loaded."""
+    kernel.run(DRAWN)
+    answered: list[str] = []
+    views.page.on("response", lambda response: answered.append(response.url))
+    view = opened(views, "Artifacts")
+    row = view.locator("[data-version]").filter(has_text="drawn")
+    row.wait_for()
+    blocked = {"predicate": lambda message: "Content Security Policy" in message.text}
+    with views.page.expect_console_message(**blocked) as refusal:
+        row.click()
+    assert "/stolen" in refusal.value.text
+    shown = view.frame_locator("iframe.wc-framed")
+    shown.get_by_text("three votes").wait_for()
+    assert shown.locator("body").get_attribute("data-ran") is None
+    assert not any("stolen" in url for url in answered)
 
 
 def test_runs_are_compared(views: Mounted, recorded: list[str]) -> None:

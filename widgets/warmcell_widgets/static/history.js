@@ -51,6 +51,8 @@ class Shell {
     this.panel = make("div", "wc-panel");
     this.panel.setAttribute("role", "tabpanel");
     el.append(make("div", "wc-card", strip, this.panel));
+    const wanted = this.model.get("_view");
+    this.show(this.names().includes(wanted) ? wanted : "runs");
   }
 
   names() {
@@ -74,8 +76,6 @@ class Shell {
   async start() {
     this.host = await connect(this.model, this.signal);
     if (this.signal.aborted) return;
-    const wanted = this.model.get("_view");
-    this.show(this.names().includes(wanted) ? wanted : "runs");
     this.host.watch((event) => this.changed(event));
     const timer = setInterval(() => this.views.get(this.current)?.tick(), 1000);
     this.signal.addEventListener("abort", () => clearInterval(timer), { once: true });
