@@ -330,3 +330,39 @@ def test_logged_values() -> None:
     assert logged["m"].value["accuracy"] == 0.5
     assert logged == {"m": {"accuracy": 0.5}, "n": 3, "ok": True}
     assert logged["n"].value + 1 == 4
+
+
+def test_a_backtest_answers_with_what_is_followed(cell: Notebook) -> None:
+    """Not with the newest version: in ``on_init`` and in the steps."""
+    cell(
+        """
+@pipeline(model="tested")
+def making():
+    idle()
+
+@step
+def idle():
+    pass
+making(), making()
+Client().get_model_version("tested", 1).set_stage("production")
+
+def warm():
+    return Client().get_model_version("tested", "production").number
+
+@step
+def both() -> list:
+    context = get_step_context()
+    return [context.pipeline_state, context.model.number]
+
+@pipeline(model="tested", on_init=warm)
+def tested():
+    return both()
+
+served = tested.deploy("tested", follow="production")
+answer = served.invoke()
+report = tested.backtest("tested")
+"""
+    )
+    assert list(cell["answer"].values()) == [[1, 1]]
+    (row,) = cell["report"].rows
+    assert (row.status, row.error) == ("same", None)
