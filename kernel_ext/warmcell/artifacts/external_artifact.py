@@ -11,6 +11,7 @@ from warmcell.errors import NotFound, UsageError
 from warmcell.runner.taking import HANDLES
 
 if TYPE_CHECKING:
+    from warmcell.artifacts.version import ArtifactVersion
     from warmcell.model.model import Model
     from warmcell.model.version import ModelVersion
     from warmcell.runner.execution import Execution
@@ -74,17 +75,7 @@ class ExternalArtifact:
     def taken(self, run: Execution, step: str, name: str) -> tuple[Any, str | None]:
         """The value and the id of its version; see :class:`warmcell.runner.taking.Handle`."""
         if self._wanted is not None:
-            from warmcell.client import Client
-
-            if self._model is None:
-                found = Client().get_artifact_version(self._wanted, self._version)
-            else:
-                found = self._model.get_artifact(self._wanted, self._version)
-            if found is None:
-                raise NotFound(
-                    f"Model '{self._model.name if self._model else ''}' has no artifact "
-                    f"'{self._wanted}' in this version."
-                )
+            found = self._found(self._wanted)
             return found.load(), found.id
         if run.keeper is None:
             return self._value, None
@@ -103,10 +94,22 @@ class ExternalArtifact:
 
         if self._wanted is None:
             return digest_of(self._value)
+        return self._found(self._wanted).identity()
+
+    def _found(self, wanted: str) -> ArtifactVersion:
+        """The version that is stored already. Raises :class:`NotFound`."""
         from warmcell.client import Client
 
-        found = Client().get_artifact_version(self._wanted, self._version)
-        return found.identity()
+        if self._model is None:
+            found = Client().get_artifact_version(wanted, self._version)
+        else:
+            found = self._model.get_artifact(wanted, self._version)
+        if found is None:
+            raise NotFound(
+                f"Model '{self._model.name if self._model else ''}' has no artifact "
+                f"'{wanted}' in this version."
+            )
+        return found
 
 
 HANDLES.add(ExternalArtifact)
