@@ -129,9 +129,11 @@ class Owner:
                     lambda con: claim(con, deployment, label, url, self.alive, overtake=overtake)
                 )
             case op.Prune(dry_run=True):
-                return self._read(lambda cursor: prune(cursor, self._layout, operation))
+                return self._read(
+                    lambda cursor: prune(self._layout, operation, lambda part: part(cursor))
+                )
             case op.Prune():
-                return self._writer.submit(lambda con: prune(con, self._layout, operation))
+                return self._aside(lambda: self._prune(operation))
             case op.Export(to, blobs):
                 return self._aside(
                     lambda: self._run(
@@ -200,6 +202,11 @@ class Owner:
                 files = fetched(folder, manifest, stage, blobs)
             came = self._writer.submit(lambda con: take_in(con, stage, manifest, blobs)).result()
         return {"folder": source, "tables": came, **files}
+
+    def _prune(self, wanted: op.Prune) -> dict[str, Any]:
+        """Prune in many jobs of the writer, so that others get their turn between two of them. One
+        at a time: its temporary tables are on the writer's connection."""
+        return prune(self._layout, wanted, lambda part: self._writer.submit(part).result())
 
     def _run(self, fresh: Future[None], function: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         try:

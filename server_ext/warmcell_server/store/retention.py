@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["prune", "referenced", "usage"]
 
 GRACE = 3600.0  # seconds: a blob is written before the record that refers to it
+BATCH = 20_000  # runs that are deleted in one transaction: a second or two
 _DAY = 86_400_000_000
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 _SITE = re.compile(r'"site":\s*"([0-9a-f]{32})"')
@@ -92,7 +94,9 @@ def _growth(cursor: DuckDBPyConnection, span: int) -> dict[str, int]:
     return {"runs": runs, "bytes": size}
 
 
-def prune(connection: DuckDBPyConnection, layout: Layout, wanted: Prune) -> dict[str, Any]:
+def prune(
+    layout: Layout, wanted: Prune, do: Callable[[Callable[[DuckDBPyConnection], Any]], Any]
+) -> dict[str, Any]:
     """Delete ended runs older than ``max_age_days``, those beyond the newest ``max_runs``, then the
     oldest until what is left takes at most ``max_bytes``; return how many ``runs``, ``versions`` of
     artifacts, ``blobs`` and ``bytes`` of blobs went. A ``dry_run`` says so and deletes nothing.
@@ -101,54 +105,89 @@ def prune(connection: DuckDBPyConnection, layout: Layout, wanted: Prune) -> dict
     snapshots and deployments stay; the audit goes by age only. What a run made goes with it, unless
     something else keeps that (see :mod:`.record.keepers`). A blob goes when nothing refers to it
     and it is older than an hour, since blobs are written ahead of their records.
+
+    ``do`` does each part, always with the same connection and in a transaction of its own, so that
+    records and reads need not wait for all of it.
     """
-    doomed = _doomed(connection, wanted)
-    versions = _made(connection, doomed)
+    runs = do(lambda connection: _doom(connection, wanted))
+    versions = 0
+    for low in range(0, runs, BATCH):
+        versions += do(partial(_spare if wanted.dry_run else _forget_some, low=low))
     if not wanted.dry_run:
-        _forget(connection, doomed, versions)
-        _forget_rest(connection, wanted)
-    count, size = _sweep(connection, layout.blobs, doomed, versions, dry_run=wanted.dry_run)
-    return {"runs": len(doomed), "versions": len(versions), "blobs": count, "bytes": size}
+        do(lambda connection: _forget_rest(connection, wanted))
+    count, size = do(lambda con: _sweep(con, layout.blobs, dry_run=wanted.dry_run))
+    return {"runs": runs, "versions": versions, "blobs": count, "bytes": size}
 
 
-def _doomed(connection: DuckDBPyConnection, wanted: Prune) -> set[str]:
-    """The ids of the runs to delete."""
-    found: set[str] = set()
+def _doom(connection: DuckDBPyConnection, wanted: Prune) -> int:
+    """Put the runs to delete and the versions that they made into temporary tables; return how many
+    runs there are."""
     scope, values = ["true"], []
     for name in ("pipeline", "deployment"):
         if (value := getattr(wanted, name)) is not None:
             scope.append(f"r.{name} = ?")
             values.append(value)
     where = " AND ".join(scope)
+    connection.execute("CREATE OR REPLACE TEMP TABLE doomed_ids (run_id VARCHAR)")
     if wanted.max_age_days is not None:
-        rows = connection.execute(
-            f"SELECT run_id FROM data.runs r WHERE {_ENDED} AND created_at < ? AND {where}",
+        connection.execute(
+            f"INSERT INTO doomed_ids SELECT run_id FROM data.runs r "
+            f"WHERE {_ENDED} AND created_at < ? AND {where}",
             [now() - round(wanted.max_age_days * _DAY), *values],
-        ).fetchall()
-        found.update(run_id for (run_id,) in rows)
+        )
     if wanted.max_runs is not None:
-        rows = connection.execute(
-            f"SELECT run_id FROM data.runs r WHERE {_ENDED} AND {where} "
+        connection.execute(
+            f"INSERT INTO doomed_ids SELECT run_id FROM data.runs r WHERE {_ENDED} AND {where} "
             "ORDER BY created_at DESC, run_id DESC OFFSET ?",
             [*values, wanted.max_runs],
-        ).fetchall()
-        found.update(run_id for (run_id,) in rows)
+        )
     if wanted.max_bytes is not None:
-        found |= _oldest(connection, found, wanted.max_bytes, where, values)
-    return found
+        connection.execute(
+            "INSERT INTO doomed_ids SELECT run_id FROM (SELECT r.run_id, r.status, sum(s.size) "
+            "OVER (ORDER BY r.created_at DESC, r.run_id DESC ROWS UNBOUNDED PRECEDING) AS total "
+            f"FROM ({_ALL}) s JOIN data.runs r ON r.run_id = s.run_id "
+            f"WHERE r.run_id NOT IN (FROM doomed_ids) AND {where}) WHERE {_ENDED} AND total > ?",
+            [*values, wanted.max_bytes],
+        )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE doomed AS SELECT run_id, "
+        "row_number() OVER (ORDER BY run_id) - 1 AS number "
+        "FROM (SELECT DISTINCT run_id FROM doomed_ids)"
+    )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE doomed_versions AS SELECT v.id, d.number "
+        "FROM data.artifact_versions v JOIN doomed d ON d.run_id = v.run_id "
+        "WHERE v.status NOT IN ('deleted', 'pending')"
+    )
+    return int(connection.execute("SELECT count(*) FROM doomed").fetchall()[0][0])
 
 
-def _made(connection: DuckDBPyConnection, doomed: set[str]) -> set[str]:
-    """The versions of artifacts that go with these runs."""
-    if not doomed:
-        return set()
+def _spare(connection: DuckDBPyConnection, low: int) -> int:
+    """Take what something keeps from the versions of a batch of runs; return how many are left."""
+    return len(_unkept(connection, low))
+
+
+def _forget_some(connection: DuckDBPyConnection, low: int) -> int:
+    """Delete a batch of runs; return how many versions went."""
     rows = connection.execute(
-        "SELECT id FROM data.artifact_versions WHERE status NOT IN ('deleted', 'pending') "
-        "AND run_id IN (SELECT unnest(?::VARCHAR[]))",
-        [list(doomed)],
+        "SELECT run_id FROM doomed WHERE number BETWEEN ? AND ?", [low, low + BATCH - 1]
+    ).fetchall()
+    versions = _unkept(connection, low)
+    _forget(connection, {run_id for (run_id,) in rows}, versions)
+    return len(versions)
+
+
+def _unkept(connection: DuckDBPyConnection, low: int) -> set[str]:
+    rows = connection.execute(
+        "SELECT id FROM doomed_versions WHERE number BETWEEN ? AND ?", [low, low + BATCH - 1]
     ).fetchall()
     made = {version for (version,) in rows}
-    return made - keepers(connection, made, doomed).keys()
+    kept = list(keepers(connection, made, "SELECT run_id FROM doomed"))
+    if kept:
+        connection.execute(
+            "DELETE FROM doomed_versions WHERE id IN (SELECT unnest(?::VARCHAR[]))", [kept]
+        )
+    return made.difference(kept)
 
 
 def _forget(connection: DuckDBPyConnection, doomed: set[str], versions: set[str]) -> None:
@@ -159,7 +198,6 @@ def _forget(connection: DuckDBPyConnection, doomed: set[str], versions: set[str]
     remove(connection, versions)
     for table in ("steps", "artifacts", "logs", "deliveries", "uses", "cache", "run_code", "runs"):
         connection.execute(f"DELETE FROM data.{table} WHERE run_id {picked}", values)
-    connection.execute("DELETE FROM data.code WHERE digest NOT IN (SELECT code FROM data.run_code)")
     for table in ("metadata", "tagged"):
         # Of a step the subject is the id of its run, a slash and its name.
         connection.execute(
@@ -170,6 +208,7 @@ def _forget(connection: DuckDBPyConnection, doomed: set[str], versions: set[str]
 
 
 def _forget_rest(connection: DuckDBPyConnection, wanted: Prune) -> None:
+    connection.execute("DELETE FROM data.code WHERE digest NOT IN (SELECT code FROM data.run_code)")
     if wanted.max_age_days is not None and wanted.pipeline is wanted.deployment is None:
         limit = now() - round(wanted.max_age_days * _DAY)
         connection.execute("DELETE FROM data.audit WHERE time < ?", [limit])
@@ -181,40 +220,10 @@ def _forget_rest(connection: DuckDBPyConnection, wanted: Prune) -> None:
     )
 
 
-def _oldest(
-    connection: DuckDBPyConnection,
-    doomed: set[str],
-    max_bytes: int,
-    where: str,
-    values: list[Any],
-) -> set[str]:
-    """Return the oldest ended runs without which the others fit into ``max_bytes``."""
-    rows = connection.execute(
-        f"SELECT s.run_id, s.size, {_ENDED} FROM ({_ALL}) s JOIN data.runs r "
-        f"ON r.run_id = s.run_id WHERE {where} ORDER BY r.created_at DESC, r.run_id DESC",
-        values,
-    ).fetchall()
-    total, more = 0, set()
-    for run_id, size, ended in rows:
-        if run_id in doomed:
-            continue
-        total += int(size)
-        if total > max_bytes and ended:
-            more.add(run_id)
-    return more
-
-
-def _sweep(
-    connection: DuckDBPyConnection,
-    blobs: Path,
-    doomed: set[str],
-    versions: set[str],
-    *,
-    dry_run: bool,
-) -> tuple[int, int]:
+def _sweep(connection: DuckDBPyConnection, blobs: Path, *, dry_run: bool) -> tuple[int, int]:
     """Delete the blobs that nothing refers to but what is ``doomed``, which is gone already unless
     this is a dry run; return how many and their bytes."""
-    kept = referenced(connection, blobs, doomed if dry_run else (), versions if dry_run else ())
+    kept = referenced(connection, blobs, doomed=dry_run)
     count = freed = 0
     young = time.time() - GRACE
     for path, size, changed in _blobs(blobs):
@@ -227,22 +236,20 @@ def _sweep(
     return count, freed
 
 
-def referenced(
-    connection: DuckDBPyConnection,
-    blobs: Path,
-    runs: Iterable[str] = (),
-    versions: Iterable[str] = (),
-) -> set[str]:
-    """Return the digests that something refers to, leaving out what these ``runs`` and
-    ``versions`` of artifacts refer to."""
+def referenced(connection: DuckDBPyConnection, blobs: Path, *, doomed: bool = False) -> set[str]:
+    """Return the digests that something refers to; where runs and versions are ``doomed`` on this
+    connection, something else than those."""
+    but = (
+        "run_id NOT IN (SELECT run_id FROM doomed)",
+        "id NOT IN (SELECT id FROM doomed_versions)",
+    )
+    runs, versions = but if doomed else ("true", "true")
     kept = {
         digest
         for (digest,) in connection.execute(
-            "SELECT digest FROM data.artifacts WHERE digest IS NOT NULL "
-            "AND run_id NOT IN (SELECT unnest(?::VARCHAR[])) UNION "
+            f"SELECT digest FROM data.artifacts WHERE digest IS NOT NULL AND {runs} UNION "
             "SELECT unnest(files ->> '$[*].blob') FROM data.artifact_versions "
-            "WHERE files IS NOT NULL AND id NOT IN (SELECT unnest(?::VARCHAR[]))",
-            [list(runs), list(versions)],
+            f"WHERE files IS NOT NULL AND {versions}"
         ).fetchall()
     }
     for (manifest,) in connection.execute(

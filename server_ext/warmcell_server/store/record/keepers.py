@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _QUERY = """
 WITH picked AS (
     SELECT id, artifact, run_id, step FROM data.artifact_versions
     WHERE id BETWEEN $low AND $high AND id IN (SELECT unnest($wanted::VARCHAR[]))
-), gone AS (SELECT unnest($without::VARCHAR[]) AS run_id)
+), gone AS ({gone})
 SELECT u.version, 'run' AS kind, u.run_id AS name, max(u.input) AS how
 FROM data.uses u JOIN picked p ON p.id = u.version JOIN data.runs r ON r.run_id = u.run_id
 WHERE u.version BETWEEN $low AND $high AND u.run_id IS DISTINCT FROM p.run_id
@@ -65,24 +65,25 @@ _ID = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
 def keepers(
-    cursor: DuckDBPyConnection, versions: Collection[str], without: Iterable[str] = ()
+    cursor: DuckDBPyConnection,
+    versions: Collection[str],
+    without: str = "SELECT NULL::VARCHAR AS run_id WHERE false",
 ) -> dict[str, list[dict[str, Any]]]:
     """Return what keeps each of ``versions`` (ids) that anything keeps.
 
     A keeper is ``{"kind", "name", "how"}``: a "run" that takes it as the input ``how``, a "model"
     of the version ``how``, a "snapshot" that ``how`` serve, a "deployment", or the "tag" keep. The
-    runs ``without`` do not count, as they are about to go; nor does what the run that made it does
-    with it.
+    runs that the query ``without`` gives do not count, as they are about to go; nor does what the
+    run that made it does with it.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     if not versions:
         return found
     wanted = list(versions)
     values = {
-        "wanted": wanted, "low": min(wanted), "high": max(wanted), "without": list(without),
-        "keep": KEEP,
+        "wanted": wanted, "low": min(wanted), "high": max(wanted), "keep": KEEP,
     }  # fmt: skip
-    rows = cursor.execute(_QUERY, values).fetchall()
+    rows = cursor.execute(_QUERY.replace("{gone}", without), values).fetchall()
     rows += _in_settings(cursor, set(wanted))
     for version, kind, name, how in rows:
         found.setdefault(version, []).append({"kind": kind, "name": name, "how": how})
