@@ -22,7 +22,8 @@ from typing import Any, TextIO
 
 from warmcell import figures
 from warmcell.context import Scope, current
-from warmcell.redaction import hide
+from warmcell.displayed import masked
+from warmcell.redaction import NONE, hide
 
 __all__ = ["flush", "install", "installed", "uninstall"]
 
@@ -229,7 +230,8 @@ def _publish(original: Callable[..., Any]) -> Callable[..., Any]:
     def publish(data: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         scope = current.get()
         if scope is None:
-            return original(data, *args, **kwargs)
+            return original(masked(data, NONE), *args, **kwargs)
+        data = masked(data, scope.run.redaction)
         flush(scope)
         if not kwargs.get("update"):
             text = data.get("text/plain") or f"<{', '.join(data)}>"

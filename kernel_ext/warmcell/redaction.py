@@ -8,8 +8,10 @@ pipeline returns; parameters, outputs, logs and errors of the history do not hav
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import functools
+import html
 import json
 import re
 import threading
@@ -17,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
 from itertools import islice
 from typing import Any, Final
+from urllib.parse import quote, quote_plus
 
 import msgspec
 import pydantic
@@ -63,13 +66,18 @@ def hide(text: str) -> str:
 
 
 def _forms(value: str) -> Iterator[str]:
-    """How a value may be written: as it is, line by line, and within JSON or a ``repr``."""
+    """How a value may be written: as it is, line by line, and within JSON, a ``repr``, HTML or an
+    address."""
     for text in (value, *value.splitlines()):
         if len(text) >= LEAST:
             yield text
             yield json.dumps(text, ensure_ascii=False)[1:-1]
             yield json.dumps(text)[1:-1]
             yield repr(text)[1:-1]
+            yield html.escape(text, quote=False)
+            yield html.escape(text)
+            with contextlib.suppress(UnicodeEncodeError):  # half a character
+                yield from (quote(text), quote(text, safe=""), quote_plus(text))
 
 
 def _any_of(values: Iterable[str]) -> re.Pattern[str] | None:
@@ -108,6 +116,10 @@ def _compiled(patterns: tuple[str, ...]) -> tuple[_Fits | None, re.Pattern[str] 
     text = rf"""(?P<before>(?<![\w.-])(?:{written})["']?\s*[=:]\s*){value}"""
     fits = functools.lru_cache(maxsize=4096)(re.compile(names, re.IGNORECASE).match)
     return fits, re.compile(text, re.IGNORECASE)
+
+
+_WORD = re.compile(r"[\w-]+(?:\.[\w-]+)*")
+_SHOWN = re.compile(rf"""["']?\s*[=:]\s*["']?{re.escape(MASK)}""")
 
 
 class Redaction:
@@ -168,6 +180,15 @@ class Redaction:
         if self._in_text is not None:
             text = self._in_text.sub(rf"\g<before>{MASK}", text)
         return text
+
+    def names(self, text: str) -> bool:
+        """Whether ``text``, which :meth:`text` made, has a covered name whose value it may show
+        elsewhere, as a table does."""
+        fits = self._fits
+        return fits is not None and any(
+            fits(word.group()) is not None and _SHOWN.match(text, word.end()) is None
+            for word in _WORD.finditer(text)
+        )
 
     def json(self, data: bytes, name: str = "") -> bytes:
         """JSON without what is to be masked; ``name`` is what the value is called. What cannot be

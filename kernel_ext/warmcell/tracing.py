@@ -11,6 +11,7 @@ import importlib
 import os
 import re
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import warmcell
@@ -105,6 +106,7 @@ class RunSpans:
         self._trace = trace
         self._tracer = tracer
         self._steps: dict[int, tuple[Span, Token[Context]]] = {}
+        self._redaction = run.redaction
         parent = None
         if run.traceparent is not None:
             parent = context_of(run.traceparent)
@@ -152,11 +154,31 @@ class RunSpans:
     def _end(self, span: Span, status: str, ended: int, error: BaseException | None) -> None:
         span.set_attribute("warmcell.status", status)
         if status != "succeeded":
+            text = status
             if error is not None:
-                span.record_exception(error)
-            text = status if error is None else f"{type(error).__name__}: {error}"
+                text = self._exception(span, error, ended)
             span.set_status(self._trace.Status(self._trace.StatusCode.ERROR, text))
         span.end(ended * 1000)
+
+    def _exception(self, span: Span, error: BaseException, ended: int) -> str:
+        """Say what was raised, and return it as one line; both without what is to be masked. Not
+        ``record_exception``: that one would write the message as it is."""
+        kind, masked = type(error), self._redaction.text
+        name = kind.__qualname__
+        if kind.__module__ not in ("builtins", "__main__"):
+            name = f"{kind.__module__}.{name}"
+        try:
+            message, trace = str(error), "".join(traceback.format_exception(error))
+        except Exception:  # its own code fails: that must not fail the run
+            message, trace = "", ""
+        message = masked(message)
+        about = {
+            "exception.type": name,
+            "exception.message": message,
+            "exception.stacktrace": masked(trace),
+        }
+        span.add_event("exception", about, ended * 1000)
+        return f"{kind.__name__}: {message}"
 
 
 def _samples(run_id: str) -> bool:

@@ -330,6 +330,35 @@ def test_figures_of_runs_are_closed_and_stay_apart(kernel: Process) -> None:
     assert [d for d in cell.displays if "image/png" in d] == []
 
 
+MASKED = """
+import pandas, tempfile, os
+os.environ["WARMCELL_KEY_DIR"] = tempfile.mkdtemp()
+from warmcell import get_secret, secrets
+secrets.set_secret("shown", "sesame-of-display")
+
+@step
+def showing():
+    display({"token": get_secret("shown"), "n": 1})
+    display(pandas.DataFrame({"user": ["ada"], "password": ["hunter-8"]}))
+    return 1
+
+@pipeline(settings={"redact": ["password"]})
+def shows():
+    return showing()
+"""
+
+
+def test_a_cell_displays_no_secret(kernel: Process) -> None:
+    """Neither what a step displays nor what a cell does once a secret was read."""
+    kernel.run(MASKED)
+    cell = kernel.run("_ = batched(shows); display('is ' + get_secret('shown'))")
+    shown = str(cell.displays)
+    assert "sesame-of-display" not in shown
+    assert "hunter-8" not in shown
+    assert cell.displays[0]["text/plain"] == "{'token': '**redacted**', 'n': 1}"
+    assert cell.displays[-1]["text/plain"] == "'is **redacted**'"
+
+
 def test_uninstalling_in_a_kernel_restores_display(kernel: Process) -> None:
     """And prints outside of runs are as they were."""
     kernel.run("output.uninstall()")

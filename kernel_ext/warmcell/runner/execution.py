@@ -19,7 +19,7 @@ from warmcell.records import (
     StepStatus,
     UseRecord,
 )
-from warmcell.redaction import NONE, Redaction
+from warmcell.redaction import MASK, NONE, Redaction
 from warmcell.runner.cancellation import CancelToken
 from warmcell.runner.errorinfo import error_info
 from warmcell.runner.notes import Noted, OutputNotes
@@ -54,7 +54,8 @@ def _describe() -> Callable[[str, str, Any], ArtifactRecord]:
 
 
 class Yielded(NamedTuple):
-    """A value that a generator step yielded; ``data`` is its JSON where somebody follows."""
+    """A value that a generator step yielded; ``data`` is its JSON where somebody follows, without
+    what is to be masked. ``output`` is the name of the step's output."""
 
     time: int
     step: str
@@ -62,6 +63,7 @@ class Yielded(NamedTuple):
     number: int
     value: Any
     data: bytes | None
+    output: str
 
 
 class Execution:
@@ -294,10 +296,12 @@ class Execution:
         """A generator step yielded its value ``number``, counted from 0. Returns what to call to
         wait for whoever follows the run, where that is too far behind."""
         feed = self.feed
-        data = feed.encode(value) if feed is not None else None
-        self.yields.append(Yielded(now(), node.name, attempt, number, value, data))
+        name = node.step.outputs[0].name if node.step.outputs else ""
+        data = feed.encode(value, name) if feed is not None else None
+        self.yields.append(Yielded(now(), node.name, attempt, number, value, data, name))
         if self.listener is not None:
-            text = self.redaction.text(_text(node.name, value))
+            covered = self.redaction.active and self.redaction.covers(name, value)
+            text = MASK if covered else self.redaction.text(_text(node.name, value))
             flows = isinstance(value, str)
             self.event("output", step=node.name, index=number, text=text, flows=flows)
         return feed.pressed() if feed is not None else None
@@ -337,6 +341,8 @@ class Execution:
 
     def progress(self, step: str, done: float, total: float | None, message: str | None) -> None:
         """A step says how far it is."""
+        if message is not None:
+            message = self.redaction.text(str(message))
         self.event("progress", step=step, done=done, total=total, message=message)
         if self.feed is not None:
             self.feed.progress(step, done, total, message)

@@ -23,6 +23,7 @@ from warmcell import wire
 from warmcell.errors import LinkError
 from warmcell.ids import now, rfc3339
 from warmcell.records import ErrorInfo, LogRecord, StepRecord
+from warmcell.redaction import MASK, Redaction
 from warmcell.schemas.jsonform import qualified, to_json
 from warmcell.utf8 import storable
 
@@ -132,10 +133,11 @@ class Feed:
         self._progress[step] = (now(), _Progress(step, done, total, text))
         self.news()
 
-    def encode(self, value: Any) -> bytes:
+    def encode(self, value: Any, output: str) -> bytes:
         """The JSON of a value that was just yielded: later it may have changed. One without a JSON
-        form, or that is too large, appears as ``{"$type": ...}``."""
-        return _value(value)
+        form, or that is too large, appears as ``{"$type": ...}``. What is to be masked is: others
+        than the caller may follow a run, and its host keeps events for who comes late."""
+        return _value(value, output, self._run.redaction)
 
     def pressed(self) -> Callable[[], object] | None:
         """What a step has to call before it yields more, where too much waits to be sent."""
@@ -190,7 +192,7 @@ class Feed:
         values = run.yields[:]
         del run.yields[: len(values)]  # nobody else reads them
         for value in values:
-            yield _Item(value.time, 1, "output", _output(value))
+            yield _Item(value.time, 1, "output", _output(value, run.redaction))
         for name in list(self._progress):
             moment, progress = self._progress.pop(name)
             yield _Item(moment, 1, "progress", progress)
@@ -244,20 +246,24 @@ def _log(record: LogRecord) -> _Log:
     return _Log(moment, record.stream, record.text, record.step, record.level)
 
 
-def _output(value: Yielded) -> _Output:
-    data = value.data if value.data is not None else _value(value.value)
+def _output(value: Yielded, redaction: Redaction) -> _Output:
+    data = value.data
+    if data is None:
+        data = _value(value.value, value.output, redaction)
     return _Output(value.step, value.number, msgspec.Raw(data), value.attempt)
 
 
-def _value(value: Any) -> bytes:
+def _value(value: Any, output: str, redaction: Redaction) -> bytes:
     data: bytes | None = None
     with contextlib.suppress(Exception):  # a value whose own code fails must not fail its run
+        if redaction.active and redaction.covers(output, value):
+            return _encode(MASK)
         data = to_json(value)
     if data is None:
         return _encode({"$type": qualified(type(value))})
     if len(data) > MOST_VALUE:
         return _encode({"$type": qualified(type(value)), "$size": len(data)})
-    return data
+    return redaction.json(data, output) if redaction.active else data
 
 
 # -- sending ---------------------------------------------------------------------------------
