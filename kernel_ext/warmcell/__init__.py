@@ -32,7 +32,12 @@ if TYPE_CHECKING:
         get_step_context,
         report_progress,
     )
-    from warmcell.history.golden import list_golden, load_golden, save_golden
+    from warmcell.history.golden import (
+        delete_golden,
+        list_golden,
+        load_golden,
+        save_golden,
+    )
     from warmcell.metadata.log import bulk_log_metadata, log_metadata
     from warmcell.model.model import Model
     from warmcell.model.utils import link_artifact_to_model
@@ -62,6 +67,7 @@ __all__ = [
     "Tag",
     "add_tags",
     "bulk_log_metadata",
+    "delete_golden",
     "endpoint",
     "get_pipeline_context",
     "get_secret",
@@ -100,6 +106,7 @@ _HOMES = {
     "Tag": "tags",
     "add_tags": "tagging",
     "bulk_log_metadata": "metadata.log",
+    "delete_golden": "history.golden",
     "endpoint": "around.endpoints.definition",
     "get_pipeline_context": "context",
     "get_secret": "secrets",

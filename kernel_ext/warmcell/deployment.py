@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas
 
     from warmcell.changes import Drift, SnapshotDiff, Snapshots
+    from warmcell.lineage import Lineage
 
 __all__ = ["Deployment"]
 
@@ -264,6 +265,14 @@ class Deployment(Released):
             Client.of(self._transport), self.name, since=since, until=until, limit=limit,
             status=status, where=where, unpack=unpack,
         )  # fmt: skip
+
+    def lineage(self, *, direction: Any = "both", depth: int = 20) -> Lineage:
+        """What it serves and where that came from: snapshot, held artifacts, model version; see
+        :meth:`~warmcell.client.Client.get_lineage`."""
+        from warmcell.client import Client
+
+        client = Client.of(self._transport)
+        return client.get_lineage(deployment=self.name, direction=direction, depth=depth)
 
     def create_key(
         self,

@@ -142,3 +142,24 @@ def test_policies_are_read_strictly() -> None:
     ):
         with pytest.raises(UsageError, match=message):
             policy_of(given)
+
+
+def test_how_outputs_are_written_counts() -> None:
+    """Another materializer, or another code of it, writes something else; one output's own too."""
+    cell = CELL.replace(
+        "@step",
+        """
+from warmcell.materializers import BaseMaterializer
+
+class Plain(BaseMaterializer):
+    def save(self, data):
+        (self.artifact_path / "a").write_text(str(data))
+
+@step(output_materializers=Plain)""",
+    )
+    plain = key(step(cell))
+    assert plain == key(step(cell)) != key(step())
+    changed = key(step(cell.replace("str(data)", "repr(data)")))
+    assert differences(changed.parts, plain.parts) == ["output output"]
+    by_name = key(step(cell.replace("=Plain)", "={'output': Plain})")))
+    assert by_name == plain

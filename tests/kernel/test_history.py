@@ -14,9 +14,9 @@ import pandas
 import pytest
 
 from tests.kernel.shells import Notebook, notebook
-from warmcell import link, list_golden, load_golden
+from warmcell import delete_golden, link, list_golden, load_golden
 from warmcell.client import Client
-from warmcell.errors import GateRefused, NotFound, QueryError, UsageError
+from warmcell.errors import Conflict, GateRefused, NotFound, QueryError, UsageError
 from warmcell.history.golden import Golden
 
 SETUP = """
@@ -342,6 +342,34 @@ def test_what_is_no_golden_set_is_refused(cell: Notebook) -> None:
     assert len(list_golden()) == names
     chosen = cell("save_golden('sampled', deployment='live', last=5, sample=1)")
     assert len(chosen) == 1
+
+
+def test_a_golden_set_is_deleted(cell: Notebook) -> None:
+    """One version of it, or all; what else keeps one stays as it was."""
+    for _ in range(2):
+        cell("save_golden('brief', deployment='live', last=5, sample=1)")
+    client = Client()
+    assert delete_golden("brief@1") == 1
+    with pytest.raises(NotFound):
+        load_golden("brief", 1)
+    client.create_model("judge")
+    judged = client.create_model_version("judge", "one")
+    judged.link("artifact_version", load_golden("brief").artifact.id)
+    with pytest.raises(Conflict, match="model 'judge'"):
+        delete_golden("brief")
+    assert load_golden("brief").artifact.tags == ["golden", "keep"]
+    judged.delete()
+    assert delete_golden("brief") == 1
+    with pytest.raises(NotFound, match="no golden set 'brief'"):
+        delete_golden("brief")
+
+
+def test_a_deployment_has_its_lineage(cell: Notebook) -> None:
+    """From what it serves; the same as the client finds."""
+    found = cell("served").lineage(direction="up")
+    assert [one.label for one in found.roots] == ["live"]
+    assert found.snapshots
+    assert found.edges == Client().get_lineage(deployment="live", direction="up").edges
 
 
 # -- limits ----------------------------------------------------------------------------------------

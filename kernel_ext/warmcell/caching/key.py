@@ -85,7 +85,7 @@ def parts_of(
     ignored = frozenset(policy.ignored_inputs or ())
     parts: dict[str, str] = {"step": step.name}
     for output in step.outputs:
-        parts[f"output {output.name}"] = ""
+        parts[f"output {output.name}"] = _materializer(step, output.name)
     if policy.include_step_code:
         parts["code"] = _code(step.function)
     if policy.include_globals:
@@ -103,6 +103,26 @@ def parts_of(
                 return f"the input `{name}` can be told apart only by where it is in memory"
             parts[f"parameter {name}"] = found
     return parts | _dependencies(step, policy)
+
+
+def _materializer(step: Step, output: str) -> str:
+    """How an output is written, where its step says so: by the name of the class and its code, as
+    what another one wrote would be read otherwise. Empty where the step says nothing."""
+    given = step.options.output_materializers
+    if isinstance(given, Mapping):
+        given = given.get(output)
+    if given is None:
+        return ""
+    made = given if isinstance(given, type) else type(given)
+    found = hashlib.sha256(f"{made.__module__}.{made.__qualname__}".encode())
+    for base in made.__mro__:
+        if base is object or base.__module__.partition(".")[0] == "warmcell":
+            continue
+        for name, member in sorted(vars(base).items()):
+            function = getattr(member, "__func__", member)  # of a class or static method
+            if isinstance(function, FunctionType):
+                found.update(f"{name}:{_code(function)}".encode())
+    return found.hexdigest()
 
 
 def differences(now: Mapping[str, str], before: Mapping[str, str]) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from warmcell.errors import NotFound, UsageError
+from warmcell.errors import NotFound, UsageError, WarmcellError
 
 if TYPE_CHECKING:
     import pandas
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from warmcell.artifacts.version import ArtifactVersion
     from warmcell.client import Client
 
-__all__ = ["PREFIX", "Golden", "golden_of", "list_golden", "load_golden", "save_golden"]
+__all__ = [
+    "PREFIX", "Golden", "delete_golden", "golden_of", "list_golden", "load_golden", "save_golden",
+]  # fmt: skip
 
 PREFIX = "golden::"
 FORMAT = "warmcell golden set 1"
 
-_TAGS = ["golden", "keep"]
+_KEEP = "keep"  # what has it is not deleted
+_TAGS = ["golden", _KEEP]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
 
 
@@ -135,6 +138,42 @@ def load_golden(name: str, version: str | int | None = None) -> Golden:
     if version is None and "@" in name:
         name, _, version = name.rpartition("@")
     return golden_of(Client().get_artifact_version(PREFIX + name, version))
+
+
+def delete_golden(name: str, version: str | int | None = None) -> int:
+    """Delete a golden set with all its versions, or one of them; ``"name@2"`` does as well. Return
+    how many versions there were.
+
+    Raises :class:`~warmcell.errors.NotFound`, and :class:`~warmcell.errors.Conflict` where
+    something else keeps one: none is deleted then.
+    """
+    from warmcell.client import Client
+
+    if version is None and "@" in name:
+        name, _, version = name.rpartition("@")
+    client = Client()
+    if version is not None:
+        found = [client.get_artifact_version(PREFIX + name, version)]
+    else:
+        found = list(client.list_artifact_versions(PREFIX + name, limit=1000))
+        if not found:
+            raise NotFound(
+                f"There is no golden set '{name}'.",
+                hint="list_golden() names those that there are.",
+            )
+    # A set keeps itself: each version has that tag.
+    kept = [one for one in found if _KEEP in one.tags]
+    for one in kept:
+        client.detach_tags([_KEEP], artifact_version_id=one.id)
+    try:
+        if version is None:
+            return client.delete_artifact(PREFIX + name)
+        found[0].delete()
+    except WarmcellError:
+        for one in kept:
+            client.attach_tags([_KEEP], artifact_version_id=one.id)
+        raise
+    return 1
 
 
 def golden_of(version: ArtifactVersion) -> Golden:
