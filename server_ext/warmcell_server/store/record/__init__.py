@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import (
     aliases,
+    cache,
     deleting,
     finding,
     lineage,
@@ -46,6 +47,7 @@ READS: dict[str, Work] = {
     **tags.READS,
     **pipelines.READS,
     **metadata.READS,
+    **cache.READS,
     **lineage.READS,
     **origin.READS,
     **openlineage.READS,
@@ -59,5 +61,6 @@ CHANGES: dict[str, Work] = {
     **modellinks.CHANGES,
     **tags.CHANGES,
     **metadata.CHANGES,
+    **cache.CHANGES,
 }
 READS |= logs.READS
