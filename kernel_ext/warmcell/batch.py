@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from warmcell import output
+from warmcell import output, secrets
 from warmcell.caching.wiring import reuse_for
 from warmcell.context import current
 from warmcell.errors import RunCancelled, RunError, RunTimedOut, WarmcellError
@@ -72,6 +72,7 @@ def run(
     """Run ``pipeline`` and return how it ended; see :meth:`warmcell.pipelines.Pipeline.run`.
     ``wish`` says what of earlier runs is taken, ``origin`` which run this one goes on with."""
     plan = pipeline.plan()
+    secrets.check(pipeline)
     if recorder is None:
         recorder = find_recorder()
     output.install()

@@ -23,6 +23,7 @@ from warmcell.remote.handle import RunHandle
 from warmcell.remote.keeping import StoreClient
 from warmcell.remote.lineage import LineageClient
 from warmcell.remote.pipelines import PipelineClient, tags_text
+from warmcell.remote.secrets import SecretClient
 from warmcell.remote.stack import StackClient
 from warmcell.remote.tags import TagClient
 from warmcell.remote.transport import Http, Transport
@@ -75,6 +76,7 @@ class Client(
     LineageClient,
     ModelClient,
     PipelineClient,
+    SecretClient,
     StackClient,
     StoreClient,
     TagClient,

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from warmcell import dedicated, output, wire
+from warmcell import dedicated, output, secrets, wire
 from warmcell.around.parts import Around, roots
 from warmcell.artifacts import origins
 from warmcell.deployment import Deployment
@@ -97,6 +97,7 @@ def deploy(
     if gate is not None:
         gates.of(gate)
     pipeline.check()
+    secrets.check(pipeline)
     parameter_model(pipeline.function, pipeline.name, where=pipeline.source.place)
     captured = roots(pipeline, wanted)
     site, remarks = _publish(wanted)

@@ -77,6 +77,8 @@ class StepOptions(Hooks):
     substitutions: Mapping[str, str] | None = None  # for places in names of artifacts
     enable_artifact_metadata: bool | None = None  # whether facts about values are found out
     enable_artifact_visualization: bool | None = None  # whether materializers draw values
+    environment: Mapping[str, str] | None = None  # variables while a step runs
+    secrets: tuple[str, ...] = ()  # named secrets whose values are variables too
     output_materializers: Any = None  # how outputs are written: one for all, or by name
 
     def __post_init__(self) -> None:
@@ -85,6 +87,7 @@ class StepOptions(Hooks):
         _check_materializers(self.output_materializers)
         _set_retry(self)
         object.__setattr__(self, "tags", _tags(self.tags))
+        _check_environment(self)
         _check_caching(self)
         if self.timeout is not None and not self.timeout > 0:
             raise DefinitionError(
@@ -98,6 +101,7 @@ class StepOptions(Hooks):
             self.retry is None
             and self.timeout is None
             and self.on_start is self.on_end is self.on_success is self.on_failure is None
+            and not (self.environment or self.secrets)
         )
 
 
@@ -122,11 +126,14 @@ class PipelineOptions(Hooks):
     substitutions: Mapping[str, str] | None = None  # for places in names of artifacts
     enable_artifact_metadata: bool | None = None  # whether facts about values are found out
     enable_artifact_visualization: bool | None = None  # whether materializers draw values
+    environment: Mapping[str, str] | None = None  # variables while a step runs
+    secrets: tuple[str, ...] = ()  # named secrets whose values are variables too
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _set_retry(self)
         object.__setattr__(self, "tags", _tags(self.tags))
+        _check_environment(self)
         _check_caching(self)
         _check_substitutions(self.substitutions)
         mode = str(getattr(self.execution_mode, "value", self.execution_mode)).lower()
@@ -176,6 +183,32 @@ def _check_substitutions(given: Any) -> None:
             f"`substitutions` is a dict of texts, not {given!r}.",
             hint='Write for example substitutions={"dataset": "train"}.',
         )
+
+
+def _check_environment(options: StepOptions | PipelineOptions) -> None:
+    given: Any = options.environment
+    if given is not None and not (
+        isinstance(given, Mapping) and all(map(_variable, given.items()))
+    ):
+        raise DefinitionError(
+            f"`environment` is a dict of texts, not {given!r}.",
+            hint='Write for example environment={"REGION": "eu"}.',
+        )
+    names: Any = options.secrets
+    names = (names,) if isinstance(names, str) else () if names is None else names
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) and n for n in names):
+        raise DefinitionError(
+            f"`secrets` takes names of secrets, not {names!r}.",
+            hint='Write for example secrets=["warehouse"]; its values are variables of the step.',
+        )
+    object.__setattr__(options, "secrets", tuple(names))
+
+
+def _variable(item: tuple[Any, Any]) -> bool:
+    name, value = item
+    if not (isinstance(name, str) and isinstance(value, str)):
+        return False
+    return bool(name) and "=" not in name and "\0" not in name + value
 
 
 def _check_materializers(given: Any) -> None:

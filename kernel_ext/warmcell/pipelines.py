@@ -373,7 +373,8 @@ def pipeline(
     Options: ``name``, ``on_init``, ``on_init_kwargs``, ``on_cleanup``, ``execution_mode``
     (``"continue_on_failure"``, ``"stop_on_failure"`` or ``"fail_fast"``), ``retry`` (for steps that
     name none), ``on_start``, ``on_end``, ``on_success``, ``on_failure``, ``tags``, ``model``,
-    ``settings``, ``extra``, ``enable_cache``, ``cache_policy`` (for steps that say none). Raises
+    ``settings``, ``extra``, ``enable_cache``, ``cache_policy`` (for steps that say none),
+    ``environment`` and ``secrets`` (of all its steps, see :func:`warmcell.step`). Raises
     :class:`DefinitionError` for any other.
     """
 

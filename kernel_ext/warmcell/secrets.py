@@ -11,26 +11,54 @@ all that this process keeps of runs and shows of their output::
         return query(password=get_secret("warehouse"))
 
 Read it inside the step, or in ``on_init``: a variable of the notebook that holds it would become
-part of the snapshot.
+part of the snapshot. ``@step(secrets=["warehouse"])`` has its values in the environment instead,
+while the step runs.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from warmcell.errors import NotFound, UsageError
+import msgspec
+
+from warmcell.errors import Conflict, NotFound, UsageError
 from warmcell.ids import now, rfc3339
 from warmcell.options import close_match
 from warmcell.redaction import LEAST, remember
 from warmcell.secretfile import SecretFile
 from warmcell.snapshots.trust import key_file
 
-__all__ = ["delete_secret", "get_secret", "list_secrets", "secrets_file", "set_secret"]
+if TYPE_CHECKING:
+    from warmcell.pipelines import Pipeline
+
+__all__ = [
+    "change_values", "check", "delete_secret", "get_secret", "keys_of", "known_texts",
+    "list_secrets", "secrets_file", "set_secret", "set_values", "variables_of",
+]  # fmt: skip
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_files: dict[Path, SecretFile[dict[str, dict[str, str]]]] = {}
+
+
+class _Kept(msgspec.Struct, omit_defaults=True):
+    """One secret: a single ``value``, or several ``values`` by name."""
+
+    updated_at: str
+    value: str | None = None
+    values: dict[str, str] | None = None
+
+    def named(self, name: str) -> dict[str, str]:
+        """The values by name; a single one has the name of the secret."""
+        if self.values is not None:
+            return dict(self.values)
+        return {} if self.value is None else {name: self.value}
+
+
+_Secrets = dict[str, _Kept]
+_files: dict[Path, SecretFile[_Secrets]] = {}
 
 
 def secrets_file() -> Path:
@@ -38,41 +66,92 @@ def secrets_file() -> Path:
     return key_file().with_name("secrets.json")
 
 
-def get_secret(name: str) -> str:
-    """Return a secret. Raises :class:`~warmcell.errors.NotFound` for one that there is not."""
-    found = _file().read()
-    if name not in found:
-        near = close_match(str(name), found)
+def get_secret(name: str, key: str | None = None) -> str:
+    """Return a secret; ``key`` says which value of one that has several. Raises
+    :class:`~warmcell.errors.NotFound` for one that there is not."""
+    values = _found(name).named(name)
+    if key is None:
+        if len(values) > 1:
+            raise UsageError(
+                f"The secret {name!r} has several values: {', '.join(values)}.",
+                hint=f"Say which: get_secret({name!r}, {next(iter(values))!r})",
+            )
+        key = next(iter(values))
+    if key not in values:
+        near = close_match(str(key), values)
         raise NotFound(
-            f"There is no secret {name!r}.", hint=near or f"Set it: warmcell secrets set {name}"
+            f"The secret {name!r} has no value {key!r}.", hint=near or f"It has {', '.join(values)}"
         )
-    value = found[name]["value"]
-    remember(value)
-    return value
+    remember(values[key])
+    return values[key]
+
+
+def variables_of(name: str) -> dict[str, str]:
+    """All values of a secret by name, as a step has them in its environment; a single one has the
+    name of the secret. Raises as :func:`get_secret` does."""
+    values = _found(name).named(name)
+    for value in values.values():
+        remember(value)
+    return values
+
+
+def keys_of(name: str) -> list[str]:
+    """The names of the values of a secret, without reading them."""
+    return list(_found(name).named(name))
+
+
+def known_texts() -> dict[str, list[str]]:
+    """The values of all secrets by name of the secret, for looking whether one is where it must not
+    be. Empty where the file cannot be read: nothing else may fail because of it."""
+    try:
+        return {name: list(kept.named(name).values()) for name, kept in _file().read().items()}
+    except Exception:
+        return {}
 
 
 def set_secret(name: str, value: str) -> None:
     """Keep a secret, or another value for one. Raises :class:`UsageError` for a name or a value
     that does not fit: what has fewer than four characters could not be masked."""
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} is no name of a secret.",
-            hint="It has letters, digits and . _ - and begins with a letter or a digit.",
-        )
-    if len(value.strip()) < LEAST:
-        raise UsageError(
-            f"The secret {name!r} has fewer than {LEAST} characters.",
-            hint="So short a value cannot be masked in what runs write.",
-        )
-    remember(value)
-    path = secrets_file()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_name(name)
+    _check_value(f"The secret {name!r}", value)
+    _change(name, _Kept(rfc3339(now()), value))
 
-    def put(found: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-        found[name] = {"value": value, "updated_at": rfc3339(now())}
+
+def set_values(name: str, values: Mapping[str, str]) -> None:
+    """Keep a secret of several values by name. Raises as :func:`set_secret` does."""
+    _check_name(name)
+    _check_values(name, values)
+    _change(name, _Kept(rfc3339(now()), values=dict(values)))
+
+
+def change_values(
+    name: str, put: Mapping[str, str], drop: Iterable[str] = (), new_name: str | None = None
+) -> None:
+    """Put and drop values of a secret, and call it otherwise, at once. Raises
+    :class:`~warmcell.errors.NotFound`, :class:`UsageError` where no value would be left, and
+    :class:`Conflict` for a new name that is taken."""
+    called = new_name or name
+    _check_name(called)
+    dropped = tuple(drop)
+
+    def change(found: _Secrets) -> _Secrets:
+        kept = found.get(name) or _found(name)
+        if called != name and called in found:
+            raise Conflict(f"There is a secret {called!r} already.", hint="Delete it, or rename.")
+        single = kept.values is None and not dropped and put.keys() <= {name}
+        values = kept.named(name) | dict(put)
+        for key in dropped:
+            if values.pop(key, None) is None:
+                raise NotFound(f"The secret {name!r} has no value {key!r}.")
+        _check_values(name, values)
+        for value in values.values():
+            remember(value)
+        del found[name]
+        moment = rfc3339(now())
+        found[called] = _Kept(moment, values[name]) if single else _Kept(moment, values=values)
         return found
 
-    _file().change(put)
+    _file().change(change)
 
 
 def delete_secret(name: str) -> None:
@@ -80,7 +159,7 @@ def delete_secret(name: str) -> None:
     if name not in _file().read():
         raise NotFound(f"There is no secret {name!r}.", hint="See: warmcell secrets list")
 
-    def drop(found: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    def drop(found: _Secrets) -> _Secrets:
         found.pop(name, None)
         return found
 
@@ -89,14 +168,85 @@ def delete_secret(name: str) -> None:
 
 def list_secrets() -> dict[str, str]:
     """The names of the secrets, each with the time of its last change (RFC 3339); never values."""
-    return {name: kept["updated_at"] for name, kept in sorted(_file().read().items())}
+    return {name: kept.updated_at for name, kept in sorted(_file().read().items())}
 
 
-def _file() -> SecretFile[dict[str, dict[str, str]]]:
+def check(pipeline: Pipeline) -> None:
+    """Raise :class:`~warmcell.errors.NotFound` if the pipeline or one of its steps needs a secret
+    that there is not: before it runs or is served, not in the middle of it."""
+    steps = pipeline.steps
+    owners = [(f"Pipeline `{pipeline.name}`", pipeline.options.secrets)]
+    owners += [(f"Step `{step.name}`", step.options.secrets) for step in steps]
+    for owner, names in owners:
+        for name in names:
+            if name not in (found := _file().read()):
+                raise NotFound(
+                    f"{owner} needs the secret {name!r}, which there is not.",
+                    hint=close_match(name, found) or f"Set it: warmcell secrets set {name}",
+                )
+
+
+def _found(name: str) -> _Kept:
+    found = _file().read()
+    if name not in found:
+        near = close_match(str(name), found)
+        raise NotFound(
+            f"There is no secret {name!r}.", hint=near or f"Set it: warmcell secrets set {name}"
+        )
+    return found[name]
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is no name of a secret.",
+            hint="It has letters, digits and . _ - and begins with a letter or a digit.",
+        )
+
+
+def _check_value(owner: str, value: Any) -> None:
+    if not isinstance(value, str) or "\0" in value:
+        raise UsageError(f"{owner} is no text.", hint="Keep it as text, json.dumps(...) say.")
+    if len(value.strip()) < LEAST:
+        raise UsageError(
+            f"{owner} has fewer than {LEAST} characters.",
+            hint="So short a value cannot be masked in what runs write; one that everybody may "
+            "know is no secret: keep it in a variable.",
+        )
+
+
+def _check_values(name: str, values: Any) -> None:
+    if not isinstance(values, Mapping) or not values:
+        raise UsageError(
+            f"The secret {name!r} has no values.", hint='Write values={"password": "..."}.'
+        )
+    for key, value in values.items():
+        if not isinstance(key, str) or not _NAME.fullmatch(key.lstrip("_") or "-"):
+            raise UsageError(
+                f"{key!r} cannot name a value of the secret {name!r}.",
+                hint="It has letters, digits and . _ -",
+            )
+        _check_value(f"The value {key!r} of the secret {name!r}", value)
+
+
+def _change(name: str, kept: _Kept) -> None:
+    path = secrets_file()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def put(found: _Secrets) -> _Secrets:
+        found[name] = kept
+        return found
+
+    for value in kept.named(name).values():
+        remember(value)
+    _file().change(put)
+
+
+def _file() -> SecretFile[_Secrets]:
     path = secrets_file()
     found = _files.get(path)
     if found is None:
-        found = _files[path] = SecretFile(path, dict[str, dict[str, str]])
+        found = _files[path] = SecretFile(path, _Secrets)
     if os.path.lexists(path) and os.stat(path).st_mode & 0o077:
         os.chmod(path, 0o600)  # a copy or a restore made it readable for others
     return found

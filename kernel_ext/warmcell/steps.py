@@ -213,8 +213,9 @@ def step(
     (seconds per attempt), ``on_start``, ``on_end``, ``on_success``, ``on_failure``, ``tags``
     (of the artifact versions that it makes),
     ``model``, ``settings``, ``extra``, ``enable_cache`` (whether results of earlier runs are taken
-    where nothing changed), ``cache_policy`` (:class:`~warmcell.caching.CachePolicy`). Raises
-    :class:`DefinitionError` for any other.
+    where nothing changed), ``cache_policy`` (:class:`~warmcell.caching.CachePolicy`),
+    ``environment`` (variables while the step runs) and ``secrets`` (names of secrets, whose values
+    are such variables too). Raises :class:`DefinitionError` for any other.
     """
 
     def decorate(function: Callable[..., Any]) -> Step:

@@ -48,14 +48,15 @@ def perform(run: Execution, node: Node, args: Any, kwargs: dict[str, Any]) -> An
     try:
         if HANDLES:
             args, kwargs = taken(run, scope, args, kwargs)
-        if step.plain and run.retry is None:
+        if step.plain and run.retry is None and not run.environs:
             entry = token.enter()
             try:
                 value = step.function(*args, **kwargs)
             finally:
                 token.leave(entry)
         else:
-            value = _elaborate(run, node, args, kwargs, attempt)
+            with _environment(run, node):
+                value = _elaborate(run, node, args, kwargs, attempt)
         if len(step.outputs) > 1:
             check_outputs(step, node.name, value)
     except BaseException as error:
@@ -77,6 +78,27 @@ class _Attempt:
 
     def __init__(self) -> None:
         self.number = 1
+
+
+def _environment(run: Execution, node: Node) -> contextlib.AbstractContextManager[None]:
+    if not _has_environment(run, node):
+        return contextlib.nullcontext()
+    from warmcell.runner.environs import during, wanted
+
+    return during(wanted(run, node.step), run.token)
+
+
+def _environment_async(run: Execution, node: Node) -> contextlib.AbstractAsyncContextManager[None]:
+    if not _has_environment(run, node):
+        return contextlib.nullcontext()
+    from warmcell.runner.environs import during_async, wanted
+
+    return during_async(wanted(run, node.step), run.token)
+
+
+def _has_environment(run: Execution, node: Node) -> bool:
+    options = node.step.options
+    return run.environs or bool(options.environment or options.secrets)
 
 
 def _elaborate(
@@ -155,7 +177,8 @@ async def perform_async(
             raise StepCancelled(run.token.reason)
         if HANDLES:  # on a thread: it may have to be fetched
             args, kwargs = await asyncio.to_thread(taken, run, scope, args, kwargs)
-        value = await _elaborate_async(run, node, args, kwargs, attempt)
+        async with _environment_async(run, node):
+            value = await _elaborate_async(run, node, args, kwargs, attempt)
         if len(node.step.outputs) > 1:
             check_outputs(node.step, node.name, value)
     except BaseException as error:

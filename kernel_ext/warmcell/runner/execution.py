@@ -81,6 +81,7 @@ class Execution:
         "at",
         "deployment",
         "echo",
+        "environs",
         "failed_step",
         "failure",
         "feed",
@@ -152,6 +153,7 @@ class Execution:
         tags = pipeline.options.tags
         self.noted: Noted | None = Noted.of(self, tags) if tags else None
         self.retry: Retry | None = pipeline.options.retry
+        self.environs = bool(pipeline.options.environment or pipeline.options.secrets)
         self.steps: list[StepRecord] = []
         self.artifacts: list[ArtifactRecord] = []
         self.logs: list[LogRecord] = []
