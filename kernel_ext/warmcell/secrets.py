@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from warmcell.errors import Conflict, NotFound, UsageError
+from warmcell.errors import Conflict, NotFound, StoreError, UsageError
 from warmcell.ids import now, rfc3339
 from warmcell.options import close_match
 from warmcell.redaction import LEAST, remember
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from warmcell.pipelines import Pipeline
 
 __all__ = [
-    "change_values", "check", "delete_secret", "get_secret", "keys_of", "known_texts",
-    "list_secrets", "secrets_file", "set_secret", "set_values", "variables_of",
+    "change_values", "check", "delete_secret", "get_secret", "keys_of", "list_secrets",
+    "secrets_file", "set_secret", "set_values", "texts_by_use", "variables_of",
 ]  # fmt: skip
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -100,13 +100,20 @@ def keys_of(name: str) -> list[str]:
     return list(_found(name).named(name))
 
 
-def known_texts() -> dict[str, list[str]]:
-    """The values of all secrets by name of the secret, for looking whether one is where it must not
-    be. Empty where the file cannot be read: nothing else may fail because of it."""
+def texts_by_use() -> dict[str, str]:
+    """The values of all secrets, each with how it is read, for looking whether one is where it must
+    not be. Empty where the file cannot be read: nothing else may fail because of it."""
     try:
-        return {name: list(kept.named(name).values()) for name, kept in _file().read().items()}
-    except Exception:
+        secrets = _file().read()
+    except (StoreError, OSError):
         return {}
+    found = {}
+    for name, kept in secrets.items():
+        values = kept.named(name)
+        for key, value in values.items():
+            more = f", {key!r}" if len(values) > 1 else ""
+            found[value] = f"get_secret({name!r}{more})"
+    return found
 
 
 def set_secret(name: str, value: str) -> None:

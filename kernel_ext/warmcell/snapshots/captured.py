@@ -13,7 +13,7 @@ import msgspec
 
 from warmcell.artifacts import origins
 from warmcell.errors import SnapshotError
-from warmcell.snapshots import modulefiles, stored
+from warmcell.snapshots import modulefiles, secrecy, stored
 from warmcell.snapshots.capturing import Written, take
 from warmcell.snapshots.fingerprints import Fingerprint, Hasher, fingerprint
 from warmcell.snapshots.holdings import Holding, holdings, names
@@ -85,6 +85,7 @@ class Capture:
         self.notes += [n for n in refusals if n]
         self.notes += self._hidden_code(written)
         self.notes += modulefiles.about(self._stale)
+        self.notes += secrecy.about(survey, self.files, written.stream)
         leaking = leaks(self.live, survey, self._references)
         self.notes += leaking
         self.restorable = not refusals and not leaking
