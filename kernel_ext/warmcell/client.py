@@ -22,11 +22,13 @@ from warmcell.remote.discovery import discover
 from warmcell.remote.handle import RunHandle
 from warmcell.remote.keeping import StoreClient
 from warmcell.remote.lineage import LineageClient
+from warmcell.remote.page import Page
 from warmcell.remote.pipelines import PipelineClient, tags_text
 from warmcell.remote.secrets import SecretClient
 from warmcell.remote.stack import StackClient
 from warmcell.remote.tags import TagClient
 from warmcell.remote.transport import Http, Transport
+from warmcell.remote.visualizations import VisualizationClient
 
 if TYPE_CHECKING:
     from warmcell.changes import SnapshotDiff, Snapshots
@@ -80,6 +82,7 @@ class Client(
     StackClient,
     StoreClient,
     TagClient,
+    VisualizationClient,
 ):
     """Reads the history and works with deployments.
 
@@ -132,7 +135,7 @@ class Client(
 
     # -- runs ----------------------------------------------------------------------------------
 
-    def list_runs(self, limit: int = 50, **filters: Any) -> list[Run]:
+    def list_runs(self, limit: int = 50, **filters: Any) -> Page[Run]:
         """Return runs, newest first.
 
         Filters: ``pipeline``, ``deployment``, ``snapshot`` (number), ``status``, ``trigger``,
@@ -156,7 +159,7 @@ class Client(
         if self._keyed:  # which opens the runs of its deployment only
             path = f"{quote(given.pop('deployment', '') or self._named(None), safe='')}/runs"
         answer = self._call("GET", f"{path}?{urlencode(given)}")
-        return [Run.from_json(run, self._transport) for run in answer["runs"]]
+        return Page(Run.from_json(run, self._transport) for run in answer["runs"])
 
     def get_run(self, run_id: str) -> Run:
         """Return one run with its steps, artifacts and logs. Raises
@@ -228,14 +231,14 @@ class Client(
         *,
         tags: str | Sequence[str] | None = None,
         tag: str | None = None,
-    ) -> list[Deployment]:
+    ) -> Page[Deployment]:
         """Return what is deployed in this store, also by other notebooks; of one pipeline only,
         where it is given, and with ``tags`` those that all of them fit."""
         wanted = {"pipeline": pipeline, "tag": tags_text(tag, tags)}
         given = urlencode({name: value for name, value in wanted.items() if value})
         query = f"?{given}" if given else ""
         found = self._call("GET", f"api/v1/deployments{query}")["deployments"]
-        return [Deployment(described, self._transport) for described in found]
+        return Page(Deployment(described, self._transport) for described in found)
 
     def get_deployment(self, name: str | None = None) -> Deployment:
         """Return one deployment; without a name the one that the client's URL names.

@@ -47,6 +47,11 @@ class Deployment(Released):
         return str(self._described["name"])
 
     @property
+    def id(self) -> str:
+        """Its name, which is what it is known by."""
+        return self.name
+
+    @property
     def url(self) -> str:
         """Address of the deployment; ends in a slash."""
         return str(self._described["url"])

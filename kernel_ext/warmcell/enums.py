@@ -7,10 +7,12 @@ from enum import StrEnum
 __all__ = [
     "ArtifactType",
     "ColorVariants",
+    "CuratedVisualizationSize",
     "ExecutionMode",
     "ExecutionStatus",
     "MetadataResourceTypes",
     "ModelStages",
+    "VisualizationResourceTypes",
     "VisualizationType",
 ]
 
@@ -40,6 +42,13 @@ class ColorVariants(StrEnum):
     TURQUOISE = "turquoise"
     MAGENTA = "magenta"
     BLUE = "blue"
+
+
+class CuratedVisualizationSize(StrEnum):
+    """How wide a curated visualization is."""
+
+    FULL_WIDTH = "full_width"
+    HALF_WIDTH = "half_width"
 
 
 class ExecutionMode(StrEnum):
@@ -91,6 +100,17 @@ class ModelStages(StrEnum):
     PRODUCTION = "production"
     ARCHIVED = "archived"
     LATEST = "latest"
+
+
+class VisualizationResourceTypes(StrEnum):
+    """What a curated visualization can be shown with."""
+
+    DEPLOYMENT = "deployment"
+    MODEL = "model"
+    PIPELINE = "pipeline"
+    PIPELINE_RUN = "pipeline_run"
+    PIPELINE_SNAPSHOT = "pipeline_snapshot"
+    PROJECT = "project"
 
 
 class VisualizationType(StrEnum):

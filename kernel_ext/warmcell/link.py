@@ -241,7 +241,7 @@ class Kernel:
 def _request(
     method: str, path: str, body: object | None, headers: Mapping[str, str] | None
 ) -> Callable[[int], wire.Request]:
-    data = None if body is None else msgspec.json.encode(body)
+    data = None if body is None else msgspec.json.encode(body, enc_hook=_plain)
     sent = dict(headers) if headers else None
     return lambda number: wire.Request(number, method, path, data, sent)
 
@@ -354,3 +354,10 @@ def notebook() -> str | None:
     shell = interactive.get_ipython() if interactive is not None else None
     path = shell.user_ns.get("__vsc_ipynb_file__") if shell is not None else None
     return str(path) if path else None
+
+
+def _plain(value: Any) -> Any:
+    """A number that is more than one, as that of a run's snapshot."""
+    if isinstance(value, int):
+        return int(value)
+    raise TypeError(f"JSON has no {type(value).__name__}.")

@@ -1,4 +1,4 @@
-"""Names of runs, steps and versions, where ZenML has them."""
+"""Names of runs, steps, versions and what visualizations are shown with, where ZenML has them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from warmcell.metadata.identifiers import (
     RunMetadataResource,
     StepRunIdentifier,
 )
+from warmcell.remote.visualizations import CuratedVisualizationResource
 
 __all__ = [
     "ArtifactVersionIdentifier",
+    "CuratedVisualizationResource",
     "ModelVersionIdentifier",
     "PipelineRunIdentifier",
     "RunMetadataResource",

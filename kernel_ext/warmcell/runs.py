@@ -80,6 +80,28 @@ class StepRun(Mapping[str, Any]):
         return f"<step run {self.name}: {self._described['status']}>"
 
 
+class RunSnapshot(int):
+    """The number of a snapshot, with its ``id``, as ``churn/3``, and ``pipeline``. Callable for
+    who reads it so: gives itself."""
+
+    pipeline: str
+
+    @classmethod
+    def of(cls, pipeline: str, number: int) -> RunSnapshot:
+        """Snapshot ``number`` of ``pipeline``."""
+        made = cls(number)
+        made.pipeline = pipeline
+        return made
+
+    @property
+    def id(self) -> str:
+        """The pipeline, a slash and the number."""
+        return f"{self.pipeline}/{int(self)}"
+
+    def __call__(self) -> RunSnapshot:
+        return self
+
+
 class StepRuns(list[StepRun]):
     """The step runs of a run, by position and by name."""
 
@@ -161,9 +183,11 @@ class Run:
         return self._described.get("deployment")
 
     @property
-    def snapshot(self) -> int | None:
-        """Number of the snapshot that was executed, if one was."""
-        return self._described.get("snapshot")
+    def snapshot(self) -> RunSnapshot | None:
+        """Number of the snapshot that was executed, if one was; it has an ``id`` and a
+        ``pipeline`` as well."""
+        number = self._described.get("snapshot")
+        return None if number is None else RunSnapshot.of(self.pipeline, number)
 
     @property
     def origin(self) -> str | None:

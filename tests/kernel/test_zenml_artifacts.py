@@ -16,8 +16,8 @@ from warmcell import Client, link, load_artifact, log_artifact_metadata, registe
 from warmcell.artifacts import materialized
 from warmcell.artifacts.showing import Shown
 from warmcell.artifacts.utils import save_artifact
-from warmcell.enums import VisualizationType
-from warmcell.errors import ArtifactError, DefinitionError, NotFound, UsageError
+from warmcell.enums import CuratedVisualizationSize, VisualizationType
+from warmcell.errors import ArtifactError, Conflict, DefinitionError, NotFound, UsageError
 from warmcell.types import CSVString, HTMLString, JSONString, MarkdownString
 
 SETUP = """
@@ -547,3 +547,112 @@ given = giving(number)
 """)
         from_run = Client().get_run(cell["given"].id).steps["give"].output
         assert repr(from_run.load()) == repr(value)
+
+
+class TestCurated:
+    """What is shown with what, as ZenML's page on visualizations has it."""
+
+    def test_shown_with_each_kind_of_thing(self, cell: Notebook) -> None:
+        """In their order, as wide as they are to be; each is what the artifact shows."""
+        cell("""
+from warmcell import Client
+from warmcell.enums import CuratedVisualizationSize, VisualizationResourceTypes as Types
+from warmcell.models import CuratedVisualizationResource as Resource
+from warmcell.types import HTMLString
+
+@step
+def echo(n: int) -> int:
+    return n
+@pipeline
+def echoing(n: int = 1):
+    return echo(n)
+served = echoing.deploy("echoing")
+served.invoke(n=2)
+client = Client()
+client.create_model("echo-model")
+report = watched.steps["weather"].output.id
+shown = client.list_pipelines().items
+pipeline_run = next(one for one in shown if one.id == "echoing").runs()[0]
+things = {
+    Types.MODEL: client.list_models().items[0],
+    Types.DEPLOYMENT: client.list_deployments().items[0],
+    Types.PIPELINE: client.get_pipeline("echoing"),
+    Types.PIPELINE_RUN: pipeline_run,
+    Types.PIPELINE_SNAPSHOT: pipeline_run.snapshot(),
+    Types.PROJECT: client.active_project,
+}
+made = [
+    client.create_curated_visualization(
+        artifact_version_id=report, visualization_index=0,
+        resource=Resource(id=thing.id, type=kind), display_name=f"With {kind}",
+        layout_size=CuratedVisualizationSize.HALF_WIDTH,
+    )
+    for kind, thing in things.items()
+]
+everywhere = client.create_curated_visualization(
+    artifact_version_id=report, display_order=10,
+    resources=[Resource(id=thing.id, type=kind) for kind, thing in things.items()],
+)
+first = client.create_curated_visualization(
+    artifact_visualization_id=client.get_artifact_version(report).visualizations[0].id,
+    resource_id=client.active_project.id, resource_type=Types.PROJECT, display_order=5,
+)
+""")
+        client = Client()
+        made, everywhere, first = (cell[name] for name in ("made", "everywhere", "first"))
+        for one, (kind, thing) in zip(made, cell["things"].items(), strict=True):
+            found = client.list_curated_visualizations(**{f"{kind}_id": thing.id})
+            wanted = [everywhere.id, one.id]
+            if kind == "project":
+                wanted.insert(0, first.id)
+            assert [item.id for item in found.items] == wanted
+            assert (one.resource.type, one.resource_id) == (kind, thing.id)
+            assert one.layout_size == CuratedVisualizationSize.HALF_WIDTH
+        assert len(everywhere.resources) == 6
+        assert first.visualization.name == "page.html"
+        run = client.get_run(cell["pipeline_run"].id).to_json()
+        assert [item["id"] for item in run["visualizations"]] == [everywhere.id, made[3].id]
+        deployed = client.get_deployment("echoing").to_json()
+        assert [item["id"] for item in deployed["visualizations"]] == [everywhere.id, made[1].id]
+        page = client.list_curated_visualizations(model_id="echo-model")._repr_html_()
+        for part in ("width:49%", "width:100%", 'sandbox="allow-scripts"'):
+            assert part in page
+        again = cell("client.rerun(pipeline_run.id, snapshot=pipeline_run.snapshot)")
+        assert (again.status, again.snapshot, again.snapshot().id) == ("succeeded", 1, "echoing/1")
+        with pytest.raises(Conflict, match="it is shown with"):
+            client.delete_artifact_version(first.artifact_version_id)
+
+    def test_changed_and_removed(self, cell: Notebook) -> None:
+        """By its id, also as a UUID; what is not said stays."""
+        client, first = Client(), cell["first"]
+        changed = client.update_curated_visualization(
+            visualization_id=UUID(first.id), display_name="Page <1>", display_order=20,
+            layout_size=CuratedVisualizationSize.HALF_WIDTH,
+        )  # fmt: skip
+        assert (changed.display_name, changed.display_order) == ("Page <1>", 20)
+        assert client.update_curated_visualization(first.id).layout_size == "half_width"
+        again = client.get_curated_visualization(first.id, hydrate=True)
+        assert "Page &lt;1&gt;" in again._repr_html_()
+        order = [one.id for one in client.list_curated_visualizations(project_id="default")]
+        assert order[:2] == [cell["everywhere"].id, first.id]
+        client.delete_curated_visualization(visualization_id=UUID(first.id))
+        with pytest.raises(NotFound):
+            client.get_curated_visualization(first.id)
+
+    def test_what_is_meant_has_to_be_said(self, cell: Notebook) -> None:
+        """Which visualization, and what it is shown with."""
+        client, report = Client(), cell["report"]
+        create = client.create_curated_visualization
+        with pytest.raises(UsageError, match="Which visualization"):
+            create(resource_id="default", resource_type="project")
+        with pytest.raises(UsageError, match="What is it shown with"):
+            create(artifact_version_id=report)
+        with pytest.raises(UsageError, match="no visualization 7"):
+            create(f"{report}/7", resource_id="default", resource_type="project")
+        with pytest.raises(UsageError, match="Nothing is shown with a 'step'"):
+            create(artifact_version_id=report, resource_id="x", resource_type="step")
+        with pytest.raises(UsageError, match="is no size"):
+            create(artifact_version_id=report, resource_id="default", resource_type="project",
+                   layout_size="huge")  # fmt: skip
+        with pytest.raises(NotFound):
+            create(artifact_version_id=report, resource_id="nothing", resource_type="model")

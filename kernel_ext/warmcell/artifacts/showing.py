@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import functools
 import html
 import io
 import itertools
@@ -22,7 +23,7 @@ from warmcell.errors import ArtifactError
 if TYPE_CHECKING:
     from warmcell.artifacts.version import ArtifactVersion
 
-__all__ = ["Shown", "Visualization", "visualizations_of"]
+__all__ = ["Shown", "Visualization", "Visualizations", "visualizations_of"]
 
 ROWS = 10  # of a table
 LARGEST = 20 << 20  # bytes of a file that is shown
@@ -38,11 +39,13 @@ _IMAGES = {
 
 
 class Visualization(NamedTuple):
-    """One way to look at a value: ``data`` is a file of ``type``."""
+    """One way to look at a value: ``data`` is a file of ``type``. ``id`` says of which version it
+    is, and its place among those of that."""
 
     type: VisualizationType
     name: str
     data: bytes
+    id: str = ""
 
     @property
     def text(self) -> str:
@@ -90,12 +93,37 @@ class Shown:
 _BINARY = (VisualizationType.IMAGE, VisualizationType.HTML)
 
 
+class Visualizations(Sequence[Visualization]):
+    """How a version can be looked at; read once it is looked at. Callable for who reads it so.
+    Raises what :func:`visualizations_of` does."""
+
+    def __init__(self, version: ArtifactVersion) -> None:
+        self._version = version
+
+    @functools.cached_property
+    def _found(self) -> list[Visualization]:
+        return visualizations_of(self._version)
+
+    def __call__(self) -> list[Visualization]:
+        return list(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._found[index]
+
+    def __repr__(self) -> str:
+        return f"<visualizations of {self._version.artifact} {self._version.version}>"
+
+
 def visualizations_of(version: ArtifactVersion) -> list[Visualization]:
     """How to look at ``version``: the files that its materializer made for it, else its picture,
     its first rows, its text; else what is known about it. Raises
     :class:`~warmcell.errors.ArtifactError` for a damaged file or record."""
     try:
-        return _visualizations(version)
+        found = _visualizations(version)
+        return [one._replace(id=f"{version.id}/{at}") for at, one in enumerate(found)]
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ArtifactError(
             f"Version {version.version} of artifact '{version.artifact}' cannot be shown: {error}."

@@ -19,7 +19,7 @@ from warmcell.runner.taking import HANDLES
 
 if TYPE_CHECKING:
     from warmcell.artifacts.files import Blobs, Incoming
-    from warmcell.artifacts.showing import Visualization
+    from warmcell.artifacts.showing import Visualizations
     from warmcell.artifacts.storing import Stored
     from warmcell.client import Client
     from warmcell.lineage import Lineage, Origin
@@ -130,12 +130,14 @@ class ArtifactVersion:
 
         return download(self, Path(path), overwrite)
 
-    def visualizations(self) -> list[Visualization]:
+    @property
+    def visualizations(self) -> Visualizations:
         """How to look at it: files that its materializer made for that, else its picture, its first
-        rows, its text, or what is known about it. Raises :class:`ArtifactError`."""
-        from warmcell.artifacts.showing import visualizations_of
+        rows, its text, or what is known about it. Callable, too. Raises :class:`ArtifactError` once
+        it is looked at."""
+        from warmcell.artifacts.showing import Visualizations
 
-        return visualizations_of(self)
+        return Visualizations(self)
 
     def visualize(self, title: str | None = None) -> None:
         """Show it below the cell, or print it outside of a notebook. Loads no pickle. Raises

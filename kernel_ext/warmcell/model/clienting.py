@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 from warmcell.ids import new_id
 from warmcell.model.inrun import check_may_make, pin_of
 from warmcell.model.version import ModelInfo, ModelVersion, path_of
+from warmcell.remote.page import Page
 from warmcell.remote.pipelines import tags_text
 
 if TYPE_CHECKING:
@@ -41,13 +42,13 @@ class ModelClient:
 
     def list_models(
         self, *, tag: str | None = None, tags: str | Sequence[str] | None = None
-    ) -> list[ModelInfo]:
+    ) -> Page[ModelInfo]:
         """Return the models by name; with ``tags`` those that all of them fit: names, or
         ``contains:``, ``startswith:``, ``endswith:``, ``notequals:`` and a text."""
         wanted = tags_text(tag, tags)
         given = f"?{urlencode({'tag': wanted})}" if wanted else ""
         found = self._call("GET", f"api/v1/models{given}")["models"]
-        return [self._model(row) for row in found]
+        return Page(map(self._model, found))
 
     def update_model(
         self,
@@ -109,7 +110,7 @@ class ModelClient:
         run_id: str | None = None,
         before: int | None = None,
         limit: int = 100,
-    ) -> list[ModelVersion]:
+    ) -> Page[ModelVersion]:
         """Return the versions, newest first; those in a ``stage``, that all ``tags`` fit, made
         by a run, or ``before`` a number."""
         filters = {
@@ -121,7 +122,7 @@ class ModelClient:
         }
         given = urlencode(_given(filters))
         found = self._call("GET", f"{path_of(model_name_or_id, 'versions')}?{given}")["versions"]
-        return [self._version(row) for row in found]
+        return Page(map(self._version, found))
 
     def update_model_version(
         self,

@@ -34,6 +34,11 @@ class ModelInfo:
             raise AttributeError(name)
         return _member(self._row, name, "A model")
 
+    @property
+    def id(self) -> str:
+        """Its name, which is what it is known by."""
+        return str(self._row["name"])
+
     def to_json(self) -> dict[str, Any]:
         """What is known of it, as plain values."""
         return dict(self._row)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
 
+from warmcell.remote.page import Page
+
 if TYPE_CHECKING:
     from warmcell.client import Client
     from warmcell.runs import Run
@@ -19,6 +21,22 @@ def tags_text(*given: str | Sequence[str] | None) -> str | None:
     for one in given:
         found += [one] if isinstance(one, str) else map(str, one or ())
     return ",".join(found) or None
+
+
+class RunCount(int):
+    """How many runs a pipeline has; callable for who reads it so: gives them, newest first."""
+
+    _pipeline: PipelineInfo
+
+    @classmethod
+    def of(cls, pipeline: PipelineInfo) -> RunCount:
+        """That of ``pipeline``."""
+        made = cls(pipeline["runs"])
+        made._pipeline = pipeline
+        return made
+
+    def __call__(self, **filters: Any) -> list[Run]:
+        return self._pipeline.get_runs(**filters)
 
 
 class PipelineInfo(Mapping[str, Any]):
@@ -49,6 +67,11 @@ class PipelineInfo(Mapping[str, Any]):
         """Its name, which is what it is known by."""
         return str(self._described["name"])
 
+    @property
+    def runs(self) -> RunCount:
+        """How many runs it has; ``runs()`` are the newest of them."""
+        return RunCount.of(self)
+
     def get_runs(self, limit: int = 50, **filters: Any) -> list[Run]:
         """Its runs, newest first; see :meth:`warmcell.client.Client.list_runs`."""
         return self._client.list_runs(limit, pipeline=self.id, **filters)
@@ -74,13 +97,13 @@ class PipelineClient:
 
     def list_pipelines(
         self, *, tags: str | Sequence[str] | None = None, tag: str | None = None
-    ) -> list[PipelineInfo]:
+    ) -> Page[PipelineInfo]:
         """Return the pipelines by name; with ``tags`` those that all of them fit: names, or
         ``contains:``, ``startswith:``, ``endswith:``, ``notequals:`` and a text."""
         wanted = tags_text(tag, tags)
         query = f"?{urlencode({'tag': wanted})}" if wanted else ""
         found = self._call("GET", f"api/v1/pipelines{query}")["pipelines"]
-        return [PipelineInfo(one, cast("Client", self)) for one in found]
+        return Page(PipelineInfo(one, cast("Client", self)) for one in found)
 
     def get_pipeline(self, name_id_or_prefix: str) -> PipelineInfo:
         """Return one pipeline."""

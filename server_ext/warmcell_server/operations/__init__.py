@@ -23,6 +23,7 @@ from warmcell_server.operations import (
     tags,
     traffic,
     trust,
+    visualizations,
     webhooks,
 )
 
@@ -49,4 +50,5 @@ ROUTES: tuple[Route, ...] = (
     *lineage.ROUTES,
     *store.ROUTES,
     *models.ROUTES,
+    *visualizations.ROUTES,
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from warmcell import wire
-from warmcell.errors import Conflict, NotFound, WarmcellError
+from warmcell.errors import Conflict, NotFound, StoreError, Unavailable, WarmcellError
 from warmcell.ids import now
 from warmcell.records import DeploymentEntry
 from warmcell_server.asked import asked_by
@@ -51,8 +51,14 @@ def _name(row: dict[str, Any]) -> str:
 
 @ROUTES.add("GET", "api/v1/deployments/*")
 async def _deployment(host: Host, call: Call) -> Result:
-    """One deployment."""
-    return 200, host.deployments.get(call.arguments[0]).describe(host.url)
+    """One deployment, and what is shown with it."""
+    found = host.deployments.get(call.arguments[0]).describe(host.url)
+    try:
+        wanted = {"kind": "deployment", "subject": found["name"]}
+        found["visualizations"] = await read(host.store.read("curated_of", **wanted))
+    except (Unavailable, StoreError):
+        found["visualizations"] = []  # what is served is worth more than pictures of it
+    return 200, found
 
 
 @ROUTES.add("POST", "api/v1/deployments")

@@ -175,6 +175,21 @@ COMMENT ON COLUMN main.tags.exclusive IS 'Whether one subject of a scope has it 
 COMMENT ON COLUMN main.tags.created_at IS 'When it was put there (UTC)';
 COMMENT ON COLUMN main.tags."user" IS 'Who did that';
 
+COMMENT ON VIEW main.visualizations IS 'Visualizations of artifacts, and what they are shown with.';
+COMMENT ON COLUMN main.visualizations.id IS 'Id of the visualization';
+COMMENT ON COLUMN main.visualizations.kind IS
+    'What it is shown with: model, deployment, pipeline, run, snapshot or project';
+COMMENT ON COLUMN main.visualizations.subject IS 'Its id or name; of a snapshot pipeline/number';
+COMMENT ON COLUMN main.visualizations.name IS 'What it is called where it is shown';
+COMMENT ON COLUMN main.visualizations.place IS 'Lower ones come first, what has none last';
+COMMENT ON COLUMN main.visualizations.layout IS 'full_width or half_width';
+COMMENT ON COLUMN main.visualizations.artifact IS 'Name of the artifact';
+COMMENT ON COLUMN main.visualizations.version IS 'Label of its version';
+COMMENT ON COLUMN main.visualizations.version_id IS 'Id of its version';
+COMMENT ON COLUMN main.visualizations.number IS 'Which of the version''s visualizations, from 0';
+COMMENT ON COLUMN main.visualizations.created_at IS 'When it was made (UTC)';
+COMMENT ON COLUMN main.visualizations."user" IS 'Who made it';
+
 COMMENT ON VIEW main.metadata IS
     'What was logged about runs, steps, artifact versions and model versions.';
 COMMENT ON COLUMN main.metadata.kind IS

@@ -32,6 +32,7 @@ VIEWS = (
     "audit",
     "errors",
     "tags",
+    "visualizations",
     "metadata",
     "models",
     "stages",

@@ -106,6 +106,11 @@ AND NOT EXISTS (FROM data.tags t JOIN data.tagged h ON h.tag = t.name
     AND h.scope IS NOT DISTINCT FROM i.scope)"""
 _METADATA = f"""WHERE {_SUBJECT} AND NOT EXISTS (FROM data.metadata h
     WHERE h.kind = i.kind AND h.subject = i.subject AND h.key = i.key)"""
+_CURATED = f"""LEFT JOIN new_snapshots s
+    ON i.kind = 'snapshot' AND i.subject = s.pipeline || '/' || s.was
+WHERE {_SUBJECT} AND (i.kind <> 'snapshot' OR s.number IS NOT NULL)
+AND i.version IN (SELECT id FROM new_versions) AND NOT EXISTS (FROM data.curated h
+    WHERE h.id = i.id AND h.kind = i.kind AND h.subject = {_TAGGED})"""
 _DELIVERIES = f"""{_RUN} AND i.status <> 'pending' AND NOT EXISTS (
     FROM data.deliveries h WHERE h.delivery_id = i.delivery_id)"""
 _CODE = """WHERE i.digest IN (SELECT code FROM in_run_code WHERE run_id IN (FROM new_runs))
@@ -143,6 +148,7 @@ _STEPS: tuple[tuple[str, dict[str, str], str], ...] = (
     ("tags", {}, "WHERE NOT EXISTS (FROM data.tags h WHERE h.name = i.name)"),
     ("tagged", {"subject": _TAGGED}, _TAGS),
     ("metadata", {}, _METADATA),
+    ("curated", {"subject": _TAGGED}, _CURATED),
     (
         "deployments",
         {"state": "'removed'", "snapshot": _SERVED, "traffic": "NULL"},

@@ -14,6 +14,7 @@ from warmcell.ids import rfc3339
 
 from .jsontext import decode
 from .operations import ListRuns
+from .record.curated import curated_of
 from .record.metadata import metadata_of_run
 from .record.newest import RUNS, Wish, bounded, newest
 from .record.tags import tags_of
@@ -69,8 +70,8 @@ def list_runs(cursor: DuckDBPyConnection, wanted: ListRuns) -> list[dict[str, An
 
 
 def get_run(cursor: DuckDBPyConnection, run_id: str) -> dict[str, Any]:
-    """Return one run with its ``steps``, ``artifacts``, ``logs``, ``tags`` and
-    ``metadata``, or raise :class:`NotFound`."""
+    """Return one run with its ``steps``, ``artifacts``, ``logs``, ``tags``, ``metadata`` and
+    ``visualizations`` that are shown with it, or raise :class:`NotFound`."""
     found = _dicts(cursor, f"SELECT {_RUN} FROM data.runs WHERE run_id = ?", [run_id])
     if not found:
         raise NotFound(f"There is no run {run_id!r}.")
@@ -87,6 +88,7 @@ def get_run(cursor: DuckDBPyConnection, run_id: str) -> dict[str, Any]:
     ]
     run["tags"] = tags_of(cursor, "run", [run_id]).get(run_id, [])
     run["metadata"] = metadata_of_run(cursor, run_id)
+    run["visualizations"] = curated_of(cursor, "run", run_id)
     run["artifacts"] = _artifacts(cursor, run_id)
     run["logs"] = _dicts(
         cursor,

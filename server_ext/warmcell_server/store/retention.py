@@ -198,7 +198,7 @@ def _forget(connection: DuckDBPyConnection, doomed: set[str], versions: set[str]
     remove(connection, versions)
     for table in ("steps", "artifacts", "logs", "deliveries", "uses", "cache", "run_code", "runs"):
         connection.execute(f"DELETE FROM data.{table} WHERE run_id {picked}", values)
-    for table in ("metadata", "tagged"):
+    for table in ("metadata", "tagged", "curated"):
         # Of a step the subject is the id of its run, a slash and its name.
         connection.execute(
             f"DELETE FROM data.{table} WHERE kind IN ('run', 'step') "

@@ -99,6 +99,12 @@ SELECT g.tag, g.kind, g.subject, g.scope, t.color, t.exclusive,
        make_timestamp(g.created_at) AS created_at, g."user"
 FROM data.tagged g LEFT JOIN data.tags t ON t.name = g.tag;
 
+-- Visualizations that are shown with something.
+CREATE OR REPLACE VIEW main.visualizations AS
+SELECT c.id, c.kind, c.subject, c.name, c.place, c.layout, v.artifact, v.version,
+       c.version AS version_id, c.number, make_timestamp(c.created_at) AS created_at, c."user"
+FROM data.curated c JOIN data.artifact_versions v ON v.id = c.version;
+
 -- What was logged; of a step `subject` is the run's id, a slash and its name.
 CREATE OR REPLACE VIEW main.metadata AS
 SELECT kind, subject, run_id, step, key, value, split_part(type, ':', 1) AS type,

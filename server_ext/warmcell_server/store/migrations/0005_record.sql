@@ -148,6 +148,22 @@ CREATE TABLE data.loads (
     PRIMARY KEY (deployment, pipeline, snapshot, version)
 );
 
+-- Visualizations of artifact versions, each with a row for everything that it is shown with.
+-- `kind`: model, deployment, pipeline, run, snapshot or project.
+CREATE TABLE data.curated (
+    id         VARCHAR NOT NULL,
+    version    VARCHAR NOT NULL, -- id of the artifact version
+    number     INTEGER NOT NULL, -- which of its visualizations, from 0
+    kind       VARCHAR NOT NULL,
+    subject    VARCHAR NOT NULL, -- name or id; of a snapshot pipeline/number
+    name       VARCHAR,
+    place      INTEGER,          -- lower ones come first, what has none last
+    layout     VARCHAR NOT NULL, -- full_width or half_width
+    created_at BIGINT NOT NULL,
+    "user"     VARCHAR,
+    PRIMARY KEY (id, kind, subject)
+);
+
 -- What runs without a snapshot were made of, each once.
 CREATE TABLE data.code (
     digest VARCHAR PRIMARY KEY,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from . import (
     aliases,
     cache,
+    curated,
     deleting,
     finding,
     lineage,
@@ -47,6 +48,7 @@ READS: dict[str, Work] = {
     **tags.READS,
     **pipelines.READS,
     **metadata.READS,
+    **curated.READS,
     **cache.READS,
     **lineage.READS,
     **origin.READS,
@@ -61,6 +63,7 @@ CHANGES: dict[str, Work] = {
     **modellinks.CHANGES,
     **tags.CHANGES,
     **metadata.CHANGES,
+    **curated.CHANGES,
     **cache.CHANGES,
 }
 READS |= logs.READS

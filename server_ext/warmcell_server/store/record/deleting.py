@@ -136,7 +136,8 @@ def remove(connection: DuckDBPyConnection, ids: Collection[str]) -> dict[str, in
         connection.execute(
             f"DELETE FROM data.{table} WHERE kind = 'artifact_version' AND subject {picked}", wanted
         )
-    connection.execute(f"DELETE FROM data.uses WHERE version {picked}", wanted)
+    for table in ("uses", "curated"):
+        connection.execute(f"DELETE FROM data.{table} WHERE version {picked}", wanted)
     # A step whose result is gone has to run again.
     connection.execute(
         "DELETE FROM data.cache WHERE list_has_any(versions::VARCHAR[], ?::VARCHAR[])", wanted

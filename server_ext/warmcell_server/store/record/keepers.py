@@ -45,6 +45,11 @@ SELECT DISTINCT p.id, 'deployment', d.name, NULL
 FROM data.loads l JOIN picked p ON p.id = l.version
 JOIN data.deployments d ON d.name = l.deployment AND d.state <> 'removed'
 UNION ALL
+SELECT DISTINCT p.id, 'visualization', c.subject, c.kind
+FROM data.curated c JOIN picked p ON p.id = c.version
+LEFT JOIN data.deployments d ON c.kind = 'deployment' AND d.name = c.subject
+WHERE c.kind <> 'run' AND (c.kind <> 'deployment' OR d.state <> 'removed')
+UNION ALL
 SELECT p.id, 'tag', t.tag, NULL
 FROM data.tagged t JOIN picked p ON (t.kind = 'artifact_version' AND t.subject = p.id)
     OR (t.kind = 'artifact' AND t.subject = p.artifact)
@@ -72,7 +77,8 @@ def keepers(
     """Return what keeps each of ``versions`` (ids) that anything keeps.
 
     A keeper is ``{"kind", "name", "how"}``: a "run" that takes it as the input ``how``, a "model"
-    of the version ``how``, a "snapshot" that ``how`` serve, a "deployment", or the "tag" keep. The
+    of the version ``how``, a "snapshot" that ``how`` serve, a "deployment", a "visualization" that
+    is shown with the ``how`` of that name, or the "tag" keep. The
     runs that the query ``without`` gives do not count, as they are about to go; nor does what the
     run that made it does with it.
     """
@@ -102,6 +108,8 @@ def said(keeper: dict[str, Any]) -> str:
             return f"snapshot {name} holds it" + (f", served by {how}" if how else "")
         case "deployment":
             return f"deployment '{name}' names it"
+        case "visualization":
+            return f"it is shown with {how} '{name}'"
     return f"it is tagged '{name}'"
 
 

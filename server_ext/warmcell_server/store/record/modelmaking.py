@@ -170,7 +170,8 @@ def delete_model(connection: DuckDBPyConnection, request: dict[str, Any]) -> dic
     _check_served(connection, served, name, f"Model '{name}'")
     _forget(connection, "model = ?", name)
     connection.execute("DELETE FROM data.aliases WHERE model = ?", [name])
-    connection.execute("DELETE FROM data.tagged WHERE kind = 'model' AND subject = ?", [name])
+    for table in ("tagged", "curated"):
+        connection.execute(f"DELETE FROM data.{table} WHERE kind = 'model' AND subject = ?", [name])
     connection.execute("DELETE FROM data.models WHERE name = ?", [name])
     return {"deleted": True}
 
