@@ -394,6 +394,71 @@ def test_artifacts_that_are_handed_in_count_by_their_content(cell: Notebook) -> 
     assert cached(cell("handed(ExternalArtifact([4, 4]))")) == {"total": True}
 
 
+IN_PLACE = """
+@step
+def given() -> list:
+    return [1, 2, 3]
+
+@step
+def changing(rows: list) -> int:
+    rows.append({})
+    return 1
+
+@step
+def looking(rows: list, changed: int) -> int:
+    return sum(rows)
+
+@pipeline
+def in_place():
+    rows = given()
+    return looking(rows, changing(rows))
+
+"""
+IN_TURN = """
+@pipeline
+def in_turn(often: int = 1):
+    rows = given()
+    if often > 0:
+        changed = changing(rows)
+    return looking(rows, changed)
+"""
+
+
+@pytest.mark.parametrize("name", ["in_place", "in_turn"])
+def test_a_step_that_changes_what_others_take_is_not_taken_again(cell: Notebook, name: str) -> None:
+    """Its work would be missing where it is reused: it runs, and those who take the same run."""
+    for factor, expected in ((10, 16), (10, 16), (1000, 1006)):
+        cell((IN_PLACE + IN_TURN).format(factor))
+        run = cell(f"{name}()")
+        assert run.output == expected
+        assert {"changing", "looking"} <= reasons(run).keys()
+    assert cached(run)["given"]
+    assert "it changes input rows in place" in reasons(run)["changing"]
+    assert "step `changing` changes in place what step `given` gave" in reasons(run)["looking"]
+
+
+def test_a_step_that_changes_a_global_is_not_taken_again(cell: Notebook) -> None:
+    """What it did to the notebook would be missing where it is reused."""
+    cell("""
+seen = []
+
+@step
+def remembering(n: int) -> int:
+    seen.append(n)
+    return len(seen)
+
+@pipeline
+def memory(n: int = 1):
+    return remembering(n)
+""")
+    run = cell("memory()")
+    assert "it changes global seen in place" in reasons(run)["remembering"]
+    cell("seen = []")
+    run = cell("memory()")
+    assert (run.output, cached(run)) == (1, {"remembering": False})
+    assert cell("seen") == [1]
+
+
 def test_a_value_without_a_hash_is_never_taken_for_another(cell: Notebook) -> None:
     """It is said which one it is."""
     cell(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,8 @@ def step(cell: str = CELL, **values: Any) -> Step:
     exec(compile(cell, "<cell>", "exec"), space)
     found = space["train"]
     assert isinstance(found, Step)
-    found.function.__globals__.update(values)
+    if values:
+        found.function.__globals__.update(values)
     return found
 
 
@@ -73,6 +75,144 @@ def test_what_changes_it(change: Callable[[], Key], part: list[str]) -> None:
     before, after = key(step()), change()
     assert after.digest != before.digest
     assert differences(after.parts, before.parts) == part
+
+
+MAKE = """
+def make(n):
+    def scaled(x):
+        return x * n
+    return scaled
+
+double, triple = make(2), make({})
+helper = lambda x: double(x) + triple(x)
+"""
+
+WRAPPED = """
+from functools import lru_cache, partial, wraps
+
+def decorated(function):
+    @wraps(function)
+    def wrapper(*args, **kwargs):
+        return {} * function(*args, **kwargs)
+    return wrapper
+"""
+
+VALIDATED = """
+from pydantic import BaseModel, field_validator
+
+class Customer(BaseModel):
+    age: int
+    orders: int
+
+    @field_validator({!r})
+    @classmethod
+    def doubled(cls, value):
+        return value * 2
+
+helper = lambda x: Customer(age=x, orders=x).age
+"""
+
+
+def cell_with(before: str) -> str:
+    """The cell with other code before its step, instead of its helper."""
+    start, end = CELL.index("def helper"), CELL.index("@step")
+    return CELL[:start] + before + CELL[end:]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "part"),
+    [
+        (cell_with(MAKE.format(3)), cell_with(MAKE.format(4)), "global n of scaled"),
+        (
+            cell_with("f, g = lambda x, k=1: x * k, lambda x, k=2: x * k\ndef helper(x):\n"
+                      "    return f(x) + g(x)\n"),
+            cell_with("f, g = lambda x, k=1: x * k, lambda x, k=3: x * k\ndef helper(x):\n"
+                      "    return f(x) + g(x)\n"),
+            "global <lambda>(k) of <lambda>",
+        ),
+        (
+            cell_with("def helper(x):\n    return x * helper.k\nhelper.k = 2\n"),
+            cell_with("def helper(x):\n    return x * helper.k\nhelper.k = 3\n"),
+            "global helper(k)",
+        ),
+        (
+            cell_with(WRAPPED.format(2) + "def helper(x):\n    return x\n").replace(
+                "@step", "@step\n@decorated"
+            ),
+            cell_with(WRAPPED.format(3) + "def helper(x):\n    return x\n").replace(
+                "@step", "@step\n@decorated"
+            ),
+            "code",
+        ),
+        (
+            cell_with(WRAPPED.format(2) + "def helper(x):\n    return x\n").replace(
+                "@step", "@step\n@lru_cache"
+            ),
+            cell_with(WRAPPED.format(2) + "def helper(x):\n    return x + 1\n").replace(
+                "@step", "@step\n@lru_cache"
+            ),
+            "global train",
+        ),
+        (
+            cell_with("def helper(x):\n    return [f'a{i}' for i in range(x)]\n"),
+            cell_with("def helper(x):\n    return [f'b{i}' for i in range(x)]\n"),
+            "code",
+        ),
+        (
+            cell_with("def helper(x):\n    return set('a' for i in range(x))\n"),
+            cell_with("def helper(x):\n    return set('b' for i in range(x))\n"),
+            "code",
+        ),
+        (
+            cell_with(VALIDATED.format("age")),
+            cell_with(VALIDATED.format("orders")),
+            "global Customer",
+        ),
+    ],
+    ids=["closures", "defaults", "attribute", "decorator", "lru_cache", "list", "generator",
+         "pydantic"],
+)  # fmt: skip
+def test_no_change_is_overlooked(one: str, other: str, part: str) -> None:
+    """What shares its name with something else, wraps the step, or hides in a comprehension or a
+    class counts too; and the same cell again gives the same key."""
+    before, after = key(step(one)), key(step(other))
+    assert key(step(one)) == before
+    assert differences(after.parts, before.parts) == [part]
+    assert before.digest != after.digest
+
+
+def test_outputs_that_change_places_count() -> None:
+    """What one name meant is not what it means now."""
+    head = "from typing import Annotated\n"
+    one = cell_with("helper = float\n").replace("-> float", "-> tuple[{0}, {1}]")
+    names = [f"Annotated[float, {name!r}]" for name in ("low", "high")]
+    before, after = (key(step(head + one.format(*given))) for given in (names, names[::-1]))
+    assert differences(after.parts, before.parts) == ["output high", "output low"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def helper(x):\n    import own_helpers\n    return own_helpers.scale(x)\n",
+        "def helper(x):\n    from own_helpers import scale\n    return scale(x)\n",
+        "class Made:\n    def scale(self, x):\n        from own_helpers import scale\n"
+        "        return scale(x)\nhelper = lambda x: Made().scale(x)\n",
+    ],
+)
+def test_local_modules_that_are_imported_late_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """An import within a function, of a file of the user: its code is part of the key."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    found = []
+    for factor in (2, 2, 33):
+        (tmp_path / "own_helpers.py").write_text(f"def scale(x):\n    return x * {factor}\n")
+        monkeypatch.delitem(sys.modules, "own_helpers", raising=False)
+        found.append(key(step(cell_with(code))))
+    monkeypatch.delitem(sys.modules, "own_helpers", raising=False)
+    assert found[0] == found[1]
+    assert found[2].digest != found[0].digest
 
 
 @pytest.mark.parametrize(
@@ -163,3 +303,20 @@ class Plain(BaseMaterializer):
     assert differences(changed.parts, plain.parts) == ["output output"]
     by_name = key(step(cell.replace("=Plain)", "={'output': Plain})")))
     assert by_name == plain
+
+
+def test_a_bound_method_counts_with_its_object() -> None:
+    """A step that is a method reads what its object holds."""
+
+    class Scale:
+        def __init__(self, factor: int) -> None:
+            self.factor = factor
+
+        def scaled(self, x: int) -> int:
+            return x * self.factor
+
+    found = [
+        key_of(Step(Scale(factor).scaled), CachePolicy(), inputs={}, parameters={"x": 1})
+        for factor in (2, 2, 3)
+    ]
+    assert found[0] == found[1] != found[2]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from warmcell.caching.key import Key, digest_of, parts_of, whole
+from warmcell.caching.key import Key, differences, digest_of, parts_of, whole
 from warmcell.caching.policy import CachePolicy
 from warmcell.caching.taken import output_of, taken
+from warmcell.caching.watching import nodes_in
 from warmcell.errors import WarmcellError
 from warmcell.graph import Pack, Ref
 from warmcell.records import ArtifactRecord
@@ -46,6 +47,7 @@ class Calls:
         self._nodes: dict[int, Node] = {}
         self._made: dict[int, dict[int, ArtifactRecord]] = {}  # by node and number of the output
         self._digests: dict[str, str] = {}  # of versions of earlier runs
+        self._changed: dict[int, str] = {}  # nodes whose results a step changed, and which one
 
     def met(self, node: Node) -> None:
         """``node`` is about to run, or not to."""
@@ -58,6 +60,24 @@ class Calls:
     def took(self, version: str, digest: str) -> None:
         """A version of an earlier run is what a step of this one gives."""
         self._digests[version] = digest
+
+    def changed(self, index: int, step: str) -> None:
+        """``step`` changed in place what the node ``index`` gave."""
+        self._changed.setdefault(index, step)
+
+    def altered(self, call: Call) -> list[str]:
+        """The parts of a call that are not what they were before it: what the step itself changed.
+        A step that does so is no function of what it reads."""
+        told = {"file_dependencies": None, "source_dependencies": None, "cache_func": None}
+        try:
+            parts = self.call(call.node, call.policy.model_copy(update=told)).parts
+        except Unknown as reason:
+            return [f"what it reads ({reason})"]
+        return [
+            name
+            for name in differences(parts, call.parts)
+            if name.startswith(("global ", "parameter "))
+        ]
 
     def outputs(self, node: Node) -> list[ArtifactRecord] | None:
         """The outputs of ``node``; None if they are not all kept."""
@@ -75,6 +95,8 @@ class Calls:
             versions, values = taken(node, run.arguments)
         except TypeError as error:
             raise Unknown(f"its call does not fit: {error}") from None
+        for index in (one for given in versions.values() for one in nodes_in(given)):
+            self._check(index)
         ignored = policy.ignored_inputs or ()
         for name, value in values.items():
             if name not in ignored and run.redaction.covers(name, value):
@@ -116,6 +138,11 @@ class Calls:
             raise Pending(version)
         return (found.digest or "") if found.status == "stored" else ""
 
+    def _check(self, index: int) -> None:
+        if (changer := self._changed.get(index)) is not None:
+            name = self._nodes[index].name
+            raise Unknown(f"step `{changer}` changes in place what step `{name}` gave")
+
     def _identity(self, given: Any, policy: CachePolicy, seconds: float) -> str:
         kind = type(given)
         if kind is Pack:
@@ -130,6 +157,7 @@ class Calls:
 
     def _result(self, given: Ref, policy: CachePolicy, seconds: float) -> str:
         node = self._nodes[given.node]
+        self._check(given.node)
         made = self._made.get(given.node, {})
         number, path = output_of(given, len(node.step.outputs))
         digests = []

@@ -84,8 +84,8 @@ def parts_of(
     """The parts of a key that no artifact is in, or a sentence why there can be none."""
     ignored = frozenset(policy.ignored_inputs or ())
     parts: dict[str, str] = {"step": step.name}
-    for output in step.outputs:
-        parts[f"output {output.name}"] = _materializer(step, output.name)
+    for number, output in enumerate(step.outputs):
+        parts[f"output {output.name}"] = f"{number}{_materializer(step, output.name)}"
     if policy.include_step_code:
         parts["code"] = _code(step.function)
     if policy.include_globals:
@@ -146,41 +146,63 @@ def _code(function: Any) -> str:
 
 
 def _reached(function: Any) -> list[CodeType]:
-    found: list[CodeType] = []
+    return [item.__code__ for item in _functions(function)]
+
+
+def _functions(function: Any) -> list[FunctionType]:
+    """A function and all notebook functions that it reaches, each once, always in one order.
+    Decorators are among them: the function that they wrap is in a cell of theirs."""
+    found: list[FunctionType] = []
     seen: set[int] = set()
-    pending = [inspect.unwrap(function)]
+    pending = [function]
     while pending:
         item = pending.pop(0)
         if not isinstance(item, FunctionType) or id(item) in seen:
             continue
         seen.add(id(item))
-        found.append(item.__code__)
-        space = codes.globals_of(item)
-        pending += [_function(space[name]) for name in sorted(space)]
-        pending += [_function(cell) for cell in _cells(item)]
+        found.append(item)
+        for value in _space(item).values():
+            below = _function(value)
+            if below is not None and _is_of_the_notebook(below):
+                pending.append(below)
     return found
 
 
 def _globals(function: Any) -> dict[str, Any]:
-    """The values that a function and the notebook functions below it read, by name."""
+    """The values that a function and the notebook functions below it read, by name. Two of one name
+    (of closures, or of modules) are told apart by the function that reads them."""
+    if not isinstance(function, FunctionType):  # a bound method, or another object
+        return {getattr(function, "__name__", type(function).__name__): function}
     found: dict[str, Any] = {}
-    seen: set[int] = set()
-    pending = [inspect.unwrap(function)]
-    while pending:
-        item = pending.pop(0)
-        if not isinstance(item, FunctionType) or id(item) in seen:
-            continue
-        seen.add(id(item))
-        space = dict(codes.globals_of(item))
-        space |= dict(zip(item.__code__.co_freevars, _cells(item), strict=False))
-        for name, default in _defaults(item):
-            space[f"{item.__name__}({name})"] = default
-        for name in sorted(space):
-            below = _function(space[name])
+    for item in _functions(function):
+        for name, value in _space(item).items():
+            below = _function(value)
             if below is not None and _is_of_the_notebook(below):
-                pending.append(below)
-            else:
-                found.setdefault(name, space[name])
+                continue
+            if name in found and found[name] is not value:
+                name = _unused(f"{name} of {item.__name__}", found)
+            found[name] = value
+    return found
+
+
+def _space(function: FunctionType) -> dict[str, Any]:
+    """What a function reads that is not handed to it, by name: globals, cells, what it imports from
+    local modules, defaults, and its own attributes. Sorted. Of a decorator that is installed only
+    the cells count: what was decorated, and how."""
+    space = dict(zip(function.__code__.co_freevars, _cells(function), strict=False))
+    if not _is_of_the_notebook(function):
+        return space
+    space = {**codes.globals_of(function), **codes.imported(function), **space}
+    attributes = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
+    for name, value in (*_defaults(function), *attributes.items()):
+        space[f"{function.__name__}({name})"] = value
+    return {name: space[name] for name in sorted(space)}
+
+
+def _unused(name: str, taken: Mapping[str, Any]) -> str:
+    number, found = 2, name
+    while found in taken:
+        found, number = f"{name} {number}", number + 1
     return found
 
 
@@ -217,7 +239,7 @@ def _cells(function: FunctionType) -> list[Any]:
 
 def digest_of(value: Any) -> str | None:
     """The digest of a value; None for what has none."""
-    hasher = Hasher()
+    hasher = Hasher(imports=True)
     hasher.add(value)
     return hasher.hexdigest() if hasher.exact else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from warmcell.caching.calls import Call, Calls, Pending, Unknown
 from warmcell.caching.entries import Ask, Entries, Entry
 from warmcell.caching.key import check_policy, differences
 from warmcell.caching.policy import CachePolicy, policy_of
+from warmcell.caching.watching import Watched, watch
 from warmcell.errors import UsageError, WarmcellError
 from warmcell.ids import now
 from warmcell.records import ArtifactRecord, CacheRecord
@@ -56,7 +57,8 @@ class Wish:
 class Reuse:
     """Decides for the steps of ``run``. ``ask`` gets a request for the read ``cached_steps`` of the
     store and returns its answer, ``load`` the row of an artifact version and the annotation of the
-    output, and returns its value. Any thread may call."""
+    output, and returns its value. ``shared`` are the nodes whose results several others take; None
+    where that is not known. Any thread may call."""
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class Reuse:
         *,
         dynamic: bool = False,
         default: bool | None = None,
+        shared: Container[int] | None = None,
     ) -> None:
         self._run = run
         self._load = load
@@ -76,10 +79,12 @@ class Reuse:
         self._entries = Entries(ask, [step.name for step in steps], wish.resumed, also)
         self._calls = Calls(run)
         self._default = enabled_by_default() if default is None else default
+        self._shared = shared
         self._begun: dict[int, Call] = {}
         self._finished: dict[int, Call] = {}
         self._again: set[int] = set()  # nodes that were to run again
         self._why: dict[int, str] = {}
+        self._watched: dict[int, list[Watched]] = {}
         self._lock = threading.Lock()
 
     # -- before a step -------------------------------------------------------------------------
@@ -226,12 +231,27 @@ class Reuse:
         """An output of a step that ran was described, and is kept if it has a version."""
         self._calls.gave(node, number, record)
 
+    def given(self, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """``node`` runs now, with these values: it may change what other steps take too."""
+        if found := watch(node, args, kwargs, self._shared):
+            self._watched[node.index] = found
+
     def succeeded(self, node: Node) -> None:
         """A step that ran has ended well, and all of its outputs are described."""
         call = self._begun.pop(node.index, None)
-        if call is not None and self._calls.outputs(node) is not None:
-            with self._lock:
-                self._finished[node.index] = call
+        changed = [one for one in self._watched.pop(node.index, ()) if one.changed()]
+        for one in changed:  # neither this step nor another that takes it has a key now
+            self._calls.changed(one.node, node.name)
+        if call is None or self._calls.outputs(node) is None:
+            return
+        names = [f"input {one.name}" for one in changed] or self._calls.altered(call)
+        if names:
+            why = f"it changes {', '.join(names)} in place, so its results are not taken again"
+            known = self._why.get(node.index)
+            self._why[node.index] = why if known is None else f"{known}; {why}"
+            return
+        with self._lock:
+            self._finished[node.index] = call
 
     def take(self) -> list[CacheRecord]:
         """What can be reused from now on: steps that ended since the last call, or whose outputs

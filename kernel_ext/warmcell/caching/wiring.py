@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,14 +68,26 @@ def reuse_for(
     if not isinstance(recorder, LinkRecorder):
         return None
     store = _Store()
-    return Reuse(run, store.ask, store.load, wish, steps, dynamic=dynamic)
+    return Reuse(run, store.ask, store.load, wish, steps, dynamic=dynamic, shared=_shared(plan))
 
 
 def reuse_for_call(run: Execution) -> Reuse:
     """What decides for the steps of a call, whose deployment asked for it."""
-    steps, dynamic = _steps(run.pipeline.plan())
+    plan = run.pipeline.plan()
+    steps, dynamic = _steps(plan)
     store = _Store()
-    return Reuse(run, store.ask, store.load, None, steps, dynamic=dynamic, default=True)
+    return Reuse(
+        run, store.ask, store.load, None, steps, dynamic=dynamic, default=True,
+        shared=_shared(plan),
+    )  # fmt: skip
+
+
+def _shared(plan: Plan) -> set[int] | None:
+    """The nodes whose results several others take."""
+    if plan.graph is None:
+        return None
+    counted = Counter(index for node in plan.graph.nodes for index in node.upstream)
+    return {index for index, times in counted.items() if times > 1}
 
 
 def _steps(plan: Plan) -> tuple[list[Step], bool]:

@@ -48,6 +48,8 @@ def perform(run: Execution, node: Node, args: Any, kwargs: dict[str, Any]) -> An
     try:
         if HANDLES:
             args, kwargs = taken(run, scope, args, kwargs)
+        if run.reuse is not None:
+            run.reuse.given(node, args, kwargs)
         if step.plain and run.retry is None and not run.environs:
             entry = token.enter()
             try:
@@ -177,6 +179,8 @@ async def perform_async(
             raise StepCancelled(run.token.reason)
         if HANDLES:  # on a thread: it may have to be fetched
             args, kwargs = await asyncio.to_thread(taken, run, scope, args, kwargs)
+        if run.reuse is not None:
+            run.reuse.given(node, args, kwargs)
         async with _environment_async(run, node):
             value = await _elaborate_async(run, node, args, kwargs, attempt)
         if len(node.step.outputs) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dis
 import functools
 import inspect
@@ -153,6 +154,27 @@ def modules_of_import(statement: Import, namespace: dict[str, Any]) -> list[type
         if isinstance(inner, types.ModuleType):
             found.append(inner)
     return [m for m in found if is_local_module(m)]
+
+
+def imported(function: types.FunctionType) -> dict[str, Any]:
+    """What a function gets from local modules by import statements within it, each by a name
+    such as ``import helpers.scale``. What cannot be imported is left out."""
+    found: dict[str, Any] = {}
+    space = function.__globals__
+    for statement in facts(function.__code__).imports:
+        modules: list[types.ModuleType] = []
+        with contextlib.suppress(Exception):  # of the module's own code: the step will meet it
+            modules = modules_of_import(statement, space)
+        if not modules:
+            continue
+        name = str(absolute_name(statement.name, statement.level, space))
+        if not statement.names:
+            found[f"import {name}"] = sys.modules.get(name.partition(".")[0], modules[0])
+            continue
+        module = sys.modules.get(name, modules[0])
+        for part in statement.names:
+            found[f"import {name}.{part}"] = getattr(module, part, None)
+    return found
 
 
 def _found_locally(top: str) -> bool:

@@ -37,9 +37,11 @@ _OWN_NOISE = frozenset({"source", "doc"})  # of our own Step and Pipeline: where
 class Hasher:
     """One running hash. ``size`` counts the bytes of data seen; ``exact`` turns False where an
     object could be told apart only by its identity in this process; ``hides_code`` turns True where
-    an object pickles something of the notebook within itself."""
+    an object pickles something of the notebook within itself. With ``imports`` the local modules
+    count that functions import while they run."""
 
-    def __init__(self, known: Mapping[int, str] | None = None) -> None:
+    def __init__(self, known: Mapping[int, str] | None = None, *, imports: bool = False) -> None:
+        self.imports = imports
         self._hash = xxhash.xxh3_128()
         self._known = known or {}
         self._seen: dict[int, int] = {}
@@ -139,7 +141,7 @@ class Hasher:
     def _set(self, item: Iterable[Any]) -> None:
         digests = []
         for element in list(item):
-            inner = Hasher(self._known)
+            inner = Hasher(self._known, imports=self.imports)
             inner.add(element)
             self.exact = self.exact and inner.exact
             self.size += inner.size

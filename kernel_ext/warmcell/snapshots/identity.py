@@ -56,6 +56,8 @@ def function(hasher: Hasher, target: types.FunctionType) -> list[object] | None:
     if hasattr(target, "registry") and hasattr(target, "_clear_cache"):
         return [part for pair in target.registry.items() for part in pair]
     space = {} if installed else codes.globals_of(target)
+    if hasher.imports and not installed:
+        space = {**space, **codes.imported(target)}
     return [
         target.__code__,
         target.__defaults__,
@@ -107,6 +109,8 @@ def code(hasher: Hasher, target: types.CodeType) -> None:
 def _has_docstring(code: types.CodeType) -> bool:
     if sys.version_info >= (3, 14):
         return bool(code.co_flags & _DOCSTRING)
+    if code.co_name.startswith("<"):  # a comprehension: its first constant is one that it uses
+        return False
     first = code.co_consts[:1]
     return bool(code.co_flags & _OPTIMIZED and first and isinstance(first[0], str))
 
@@ -144,7 +148,20 @@ def class_(hasher: Hasher, cls: type) -> list[object] | None:
             parts.append(name)
             continue
         parts += (name, value)
+    if (decorators := cls.__dict__.get("__pydantic_decorators__")) is not None:
+        parts += ("decorators", _decorators(decorators))
     return parts
+
+
+def _decorators(found: Any) -> list[object]:
+    """What pydantic's decorators of a class say: their functions are among its attributes."""
+    return [
+        part
+        for group in sorted(getattr(type(found), "__slots__", None) or vars(found))
+        if isinstance(members := getattr(found, group, None), dict)
+        for name, member in members.items()
+        for part in (group, name, getattr(member, "info", None))
+    ]
 
 
 def cache(hasher: Hasher, wrapper: Any) -> list[object]:
