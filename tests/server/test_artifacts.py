@@ -135,7 +135,7 @@ class TestClient:
             identifier, "described", "1", "numpy",
         )  # fmt: skip
         assert found.facts["shape"] == [20, 300]
-        assert (found.run_metadata, found.kept_by) == ({}, [])
+        assert (found.run_metadata["shape"], found.kept_by) == ((20, 300), [])
         assert found.content_hash == found.digest
         assert found.size is not None
         assert found.size >= 48_000
