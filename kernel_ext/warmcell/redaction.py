@@ -27,7 +27,9 @@ import pydantic
 from warmcell.errors import UsageError
 from warmcell.records import ArtifactRecord, ErrorInfo
 
-__all__ = ["LEAST", "MASK", "NONE", "Redaction", "hide", "patterns_of", "remember", "revealed"]
+__all__ = [
+    "LEAST", "MASK", "NONE", "Redaction", "forms_of", "hide", "patterns_of", "remember", "revealed",
+]  # fmt: skip
 
 MASK: Final = "**redacted**"  # not what pydantic writes for a secret: nobody gives this as a value
 LEAST = 4  # characters: masking what is shorter would mask half of every text
@@ -58,6 +60,11 @@ def remember(value: str) -> None:
 def revealed() -> tuple[str, ...]:
     """The values that are masked in this process, in all forms in which they may be written."""
     return tuple(_known)
+
+
+def forms_of(values: Iterable[str]) -> set[str]:
+    """All forms in which ``values`` may be written."""
+    return {form for value in values for form in _forms(value)}
 
 
 def hide(text: str) -> str:
@@ -132,7 +139,7 @@ class Redaction:
     def __init__(self, patterns: Iterable[str] = (), values: Iterable[str] = ()) -> None:
         self.patterns = tuple(patterns)
         self._fits, self._in_text = _compiled(self.patterns)
-        self._values = _any_of({form for value in values for form in _forms(value)})
+        self._values = _any_of(forms_of(values))
 
     @property
     def active(self) -> bool:
@@ -146,6 +153,16 @@ class Redaction:
             return self
         values = set(self._secrets(arguments, "", 0))
         return Redaction(self.patterns, values) if values else self
+
+    def given(self, data: bytes) -> Redaction:
+        """:meth:`of` for arguments as the JSON in which they were sent, whatever that is."""
+        if self._fits is None:
+            return self
+        try:
+            found = json.loads(data)
+        except (ValueError, RecursionError):
+            return self
+        return self.of(found) if isinstance(found, dict) else self
 
     def covers(self, name: str, value: object = None) -> bool:
         """Whether nothing of what is called ``name`` may be kept: it fits a pattern, is of a

@@ -28,7 +28,7 @@ import msgspec
 from warmcell.errors import Conflict, NotFound, StoreError, UsageError
 from warmcell.ids import now, rfc3339
 from warmcell.options import close_match
-from warmcell.redaction import LEAST, remember
+from warmcell.redaction import LEAST, forms_of, remember
 from warmcell.secretfile import SecretFile
 from warmcell.snapshots.trust import key_file
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "change_values", "check", "delete_secret", "get_secret", "keys_of", "list_secrets",
-    "secrets_file", "set_secret", "set_values", "texts_by_use", "variables_of",
+    "secrets_file", "set_secret", "set_values", "stands_in", "texts_by_use", "variables_of",
 ]  # fmt: skip
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -59,6 +59,7 @@ class _Kept(msgspec.Struct, omit_defaults=True):
 
 _Secrets = dict[str, _Kept]
 _files: dict[Path, SecretFile[_Secrets]] = {}
+_sought: tuple[_Secrets, tuple[bytes, ...]] = ({}, ())
 
 
 def secrets_file() -> Path:
@@ -114,6 +115,25 @@ def texts_by_use() -> dict[str, str]:
             more = f", {key!r}" if len(values) > 1 else ""
             found[value] = f"get_secret({name!r}{more})"
     return found
+
+
+def stands_in(data: bytes) -> bool:
+    """Whether the value of a secret of this user is written in ``data``, in any of its forms; also
+    of one that nobody has read yet. Cheap enough for every call: the file is read when it is
+    another one. A file that cannot be read counts as one without secrets."""
+    global _sought
+    try:
+        secrets = _file().read()
+    except (StoreError, OSError):
+        return False
+    if not secrets:
+        return False
+    known, needles = _sought
+    if known is not secrets:
+        texts = [value for name, kept in secrets.items() for value in kept.named(name).values()]
+        needles = tuple({form.encode("utf-8", "surrogatepass") for form in forms_of(texts)})
+        _sought = secrets, needles
+    return any(needle in data for needle in needles)
 
 
 def set_secret(name: str, value: str) -> None:

@@ -370,9 +370,18 @@ class Serving:
 
 def _refused(message: wire.Invoke, refusal: WarmcellError) -> wire.Answer:
     """The answer to a call that is not executed. That ``errors`` are there tells that the error is
-    not one that a step raised."""
+    not one that a step raised. A validator may have written what it was given into its error."""
+    from warmcell.redaction import Redaction
+
     errors = refusal.errors if isinstance(refusal, ParameterError) else []
     info = ErrorInfo(type(refusal).__name__, refusal.message, hint=refusal.hint)
+    redaction = Redaction(message.redact or ()).given(bytes(message.parameters))
+    if redaction.active:
+        info = redaction.error(info)
+        errors = [
+            {key: redaction.text(text) if key != "pointer" else text for key, text in one.items()}
+            for one in errors
+        ]
     return wire.Answer(message.call, "invalid", error=info, errors=errors)
 
 

@@ -12,6 +12,7 @@ from warmcell import wire
 from warmcell.errors import StoreError
 from warmcell.ids import now, rfc3339
 from warmcell.records import TERMINAL, ErrorInfo, RunEntry, RunRecord, Status
+from warmcell.secrets import stands_in
 from warmcell_server.calls import Pending, Waiting
 from warmcell_server.store import Store
 from warmcell_server.tracing import derive
@@ -55,7 +56,8 @@ class CallRecords:
     ) -> StoreError | None:
         """A call that a worker executed; returns why it could not be recorded, if so."""
         failed = answer.status == "invalid"
-        record = self._record(pending.call, "failed" if failed else answer.status)  # type: ignore[arg-type]
+        status: Any = "failed" if failed else answer.status
+        record = self._record(pending.call, status, described=answer.parameters is not None)
         self._describe(record, pending)
         record.started_at, record.finished_at = started_at, finished_at
         keeps = pending.deployment.limits.record != "none"
@@ -105,18 +107,21 @@ class CallRecords:
             **found, "duration": None, "steps": [], "artifacts": [], "logs": [], "deliveries": []
         }  # fmt: skip
 
-    def _record(self, call: Waiting, status: Status) -> RunRecord:
+    def _record(self, call: Waiting, status: Status, *, described: bool = False) -> RunRecord:
         """What is stored of a call. Raw parameters are not where the signature has a secret (that
-        which is served, or the one that the call began with) or names are to be redacted, nor where
-        nothing is to be recorded: only the worker's dump of them has secrets masked."""
+        which is served, or the one that the call began with) or names are to be redacted, where a
+        named secret of this user is in them, nor where nothing is to be recorded: only the worker's
+        dump of them has secrets masked, and is there where they are ``described``."""
         deployment, wanted, pending = call.deployment, call.wanted, call.pending
         hidden = (
-            deployment.has_secrets
+            described
+            or deployment.has_secrets
             or (pending is not None and pending.binding.has_secrets)
             or deployment.limits.record == "none"
             or deployment.limits.redact
             or wanted.content_type is not None
             or len(call.parameters) > LARGE
+            or stands_in(call.parameters)
         )
         return RunRecord(
             run_id=call.run_id,

@@ -8,6 +8,7 @@ restart of the server.
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections import OrderedDict
 from collections.abc import Iterable
 
@@ -26,9 +27,7 @@ def digest(key: str, user: str | None, deployment: str) -> str:
 
     Raises :class:`BadRequest` for a key that is empty, too long or not printable ASCII.
     """
-    key = key.strip()
-    if len(key) > 1 and key[0] == key[-1] == '"':  # the draft's own form, a structured string
-        key = key[1:-1]
+    key = _plain(key)
     if not 0 < len(key) <= LONGEST or not (key.isascii() and key.isprintable()):
         raise BadRequest(
             f"The Idempotency-Key must be 1 to {LONGEST} printable ASCII characters.",
@@ -37,12 +36,20 @@ def digest(key: str, user: str | None, deployment: str) -> str:
     return hashlib.sha256(f"{user or ''}\0{deployment}\0{key}".encode()).hexdigest()
 
 
-def fingerprint(body: bytes, *more: str) -> str:
-    """What tells one request from another of the same key."""
-    found = hashlib.sha256(body)
+def fingerprint(key: str, body: bytes, *more: str) -> str:
+    """What tells one request from another of the same ``key``, which is the client's own and in no
+    store: without it nobody finds by trying what the body of a stored fingerprint was."""
+    found = hmac.new(_plain(key).encode("utf-8", "surrogatepass"), body, hashlib.sha256)
     for part in more:
         found.update(b"\0" + part.encode())
     return found.hexdigest()
+
+
+def _plain(key: str) -> str:
+    key = key.strip()
+    if len(key) > 1 and key[0] == key[-1] == '"':  # the draft's own form, a structured string
+        key = key[1:-1]
+    return key
 
 
 class Idempotency:

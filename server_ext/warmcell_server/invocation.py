@@ -167,6 +167,7 @@ class Invocation:
             if asked.key is not None:
                 fields["key"] = digest(asked.key, self._user, self._name)
                 fields["fingerprint"] = fingerprint(
+                    asked.key,
                     payload.data,
                     payload.digest or "",
                     payload.content_type or "",

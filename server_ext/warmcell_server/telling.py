@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from warmcell import wire
 from warmcell.errors import StoreError, Unavailable
 from warmcell.ids import now
@@ -75,7 +77,7 @@ class Telling:
             answer.http_status,
             answer.headers,
         )
-        self._tell(call, result, refused)
+        self._tell(call, result, refused, answer.recorded)
 
     def unserved(self, call: Waiting, status: Status, error: ErrorInfo) -> None:
         """It ended before a worker had it."""
@@ -105,7 +107,13 @@ class Telling:
             call.future.set_exception(error)
         self._hub.end(call.run_id, *error_event(error, call.run_id, "lost"))
 
-    def _tell(self, call: Waiting, result: CallResult, refused: StoreError | None) -> None:
+    def _tell(
+        self,
+        call: Waiting,
+        result: CallResult,
+        refused: StoreError | None,
+        recorded: bytes | None = None,
+    ) -> None:
         if not call.future.done():
             if refused is not None and not call.wanted.detached:
                 # A success says "recorded"; what could not be recorded is not acknowledged.
@@ -114,6 +122,9 @@ class Telling:
                 call.future.set_result(result)
         if self._hub.knows(call.run_id):
             unkept = None if call.wanted.detached else refused
+            if call.wanted.detached and recorded is not None:
+                # Whoever may see the run follows it, and events are kept: as the history shows it.
+                result = msgspec.structs.replace(result, outputs=recorded)
             self._hub.end(call.run_id, *terminal_event(result, unkept))
         url = call.wanted.callback_url
         if url is not None:

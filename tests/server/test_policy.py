@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gates import wait_until
+from tests.support.gates import Gate, ended, status, submit, wait_until
 from tests.support.http import Response
 from tests.support.jupyter import JupyterServer, clean_environment
 from tests.support.kernels import Kernel
@@ -19,6 +19,8 @@ SECRET = "the-key-of-the-warehouse"
 SETTING = f"__import__('warmcell.secrets').secrets.set_secret('warehouse', {SECRET!r})"
 CELLS = """\
 %load_ext warmcell
+import pathlib, time
+import pydantic
 from typing import Annotated
 from warmcell import get_secret, pipeline, step
 
@@ -35,6 +37,34 @@ def entering(account: dict, size: int = 1) -> dict:
     return log_in(account, size)
 
 entering.deploy("entering")
+
+class Checked(pydantic.BaseModel):
+    password: str
+
+    @pydantic.field_validator("password")
+    @classmethod
+    def strong(cls, value: str) -> str:
+        if value.startswith("weak"):
+            raise ValueError(f"{value} is too weak")
+        return value
+
+@step
+def wait(gate: str, text: str) -> dict:
+    pathlib.Path(gate + ".entered").touch()
+    while not pathlib.Path(gate).exists():
+        time.sleep(0.005)
+    return {"password": text[::-1], "header": text}
+
+@pipeline
+def waiting(gate: str, text: str) -> dict:
+    return wait(gate, text)
+
+@pipeline(settings={"redact": ["*password*"]})
+def checking(gate: str, password: str, account: Checked | None = None) -> dict:
+    return wait(gate, password)
+
+waiting.deploy("waiting")
+checking.deploy("checking")
 
 @step
 def measured(n: int) -> Annotated[list, "sizes"]:
@@ -115,11 +145,93 @@ def test_nothing_hidden_is_in_the_files_of_the_store(lab: tuple[JupyterServer, K
     server.invoke("entering", {"account": ACCOUNT})
     cell = kernel.run(f"entering({ACCOUNT!r})")
     assert SECRET not in cell.stdout
-    store = Path(server.get("warmcell/api/v1/status").json()["home"])
-    written = b"".join(path.read_bytes() for path in store.rglob("*") if path.is_file())
-    assert b"ada" in written
+    found = written(server)
+    assert b"ada" in found
     for value in HIDDEN:
-        assert value.encode() not in written
+        assert value.encode() not in found
+
+
+def written(server: JupyterServer) -> bytes:
+    """All that is in the files of the store: spool, database, blobs and uploads."""
+    store = Path(server.get("warmcell/api/v1/status").json()["home"])
+    found = []
+    for path in store.rglob("*"):
+        try:
+            found.append(path.read_bytes() if path.is_file() else b"")
+        except FileNotFoundError:  # it was taken up meanwhile
+            continue
+    return b"".join(found)
+
+
+PIN = "hunter-of-async"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "hidden"),
+    [
+        ("checking", {"password": PIN}, (PIN, PIN[::-1])),
+        ("waiting", {"text": f"Bearer {SECRET}"}, (SECRET,)),
+    ],
+    ids=["key", "named"],
+)
+def test_the_history_of_a_detached_run_is_masked_from_its_beginning(
+    lab: tuple[JupyterServer, Kernel], tmp_path: Path, name: str, parameters: dict[str, str],
+    hidden: tuple[str, ...],
+) -> None:  # fmt: skip
+    """What it needs to run is kept in memory alone: while it waits and runs, once it ended, in its
+    events, with an Idempotency-Key, and where it is cancelled before it ends."""
+    server, kernel = lab
+    kernel.run(f"{SETTING}; get_secret('warehouse')")
+    gate = Gate(tmp_path)
+    run_ids = []
+    for key in ("first", "second"):
+        answer = server.post(
+            f"warmcell/{name}/invoke",
+            {"parameters": gate.parameters(**parameters), "async": True},
+            headers={"Idempotency-Key": f"{name}-{key}"},
+        )
+        assert answer.status == 202, answer.text
+        run_ids.append(answer.json()["run_id"])
+
+    def shown() -> str:
+        paths = [f"warmcell/{name}/runs/{run_id}" for run_id in run_ids]
+        paths += [f"warmcell/api/v1/runs/{run_id}" for run_id in run_ids]
+        return "".join(server.get(path).text for path in paths)
+
+    gate.entered()
+    query = (
+        f"SELECT count(*) FROM runs WHERE deployment = '{name}' AND status IN ('queued', 'running')"
+    )
+    stored = server.post("warmcell/api/v1/sql", {"query": query}).json()
+    assert stored["rows"] == [[2]]
+    for value in hidden:
+        assert value not in shown()
+        assert value.encode() not in written(server)
+    assert server.delete(f"warmcell/{name}/runs/{run_ids[1]}").status < 300
+    gate.open()
+    for run_id in run_ids:
+        ended(server, name, run_id)
+    events = server.get(f"warmcell/{name}/runs/{run_ids[0]}/events").text
+    assert "event: done" in events
+    run = status(server, name, run_ids[0])
+    assert "**redacted**" in json.dumps(run["parameters"])
+    assert "**redacted**" in json.dumps(run["outputs"])
+    for value in hidden:
+        assert value not in shown() + events
+        assert value.encode() not in written(server)
+
+
+def test_a_refused_call_is_masked(lab: tuple[JupyterServer, Kernel], tmp_path: Path) -> None:
+    """A validator's own words have what it was given; answer and history do not."""
+    server, _ = lab
+    given = Gate(tmp_path).parameters(password="x", account={"password": "weak-hunter"})
+    answer = server.invoke("checking", given)
+    assert answer.status == 422
+    assert "**redacted** is too weak" in answer.text
+    assert "weak-hunter" not in answer.text
+    run_id = submit(server, "checking", given)
+    assert ended(server, "checking", run_id)["status"] == "failed"
+    assert b"weak-hunter" not in written(server)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ async def _rerun(host: Host, call: Call) -> Result:
     key = print_ = None
     if asked.key is not None:
         key = digest(asked.key, call.user, f"rerun of {origin}")
-        print_ = fingerprint(call.body)
+        print_ = fingerprint(asked.key, call.body)
         if (made := host.idempotency.find(key, print_)) is not None:
             return await _answer(host, made, wait=wish.wait and not asked.detached)
     run = await show_run(host, origin)
