@@ -249,6 +249,10 @@ def _values() -> Iterator[tuple[str, Any]]:
     yield "arrow", pyarrow.table({"row": rows})
     yield "nested", pyarrow.table({"row": [{"of": rows}]})
     yield "pickle", {"of": object, "rows": (rows, numpy.ones(3))}
+    yield "strings", numpy.array(rows)
+    yield "big-endian strings", numpy.array(rows).astype(">U40")
+    yield "fields", numpy.array([(row, 1) for row in rows], dtype=[("row", "U40"), ("n", int)])
+    yield "pickled strings", {"of": object, "rows": numpy.array(rows)}
 
 
 def test_no_file_holds_a_named_secret(tmp_path: Path) -> None:
@@ -263,6 +267,19 @@ def test_no_file_holds_a_named_secret(tmp_path: Path) -> None:
             store(value, folder)
         assert list(folder.iterdir()) == [], kind
     assert store({"rows": ["row"] * 50_000}, folder).files
+
+
+def test_an_ascii_secret_is_found_in_texts_of_numpy(tmp_path: Path) -> None:
+    """Whatever the order of the bytes."""
+    import numpy
+
+    set_secret("plain", "sesame-in-arrays")
+    get_secret("plain")
+    for order in "<>":
+        texts = numpy.array(["x" * 20, "a sesame-in-arrays b"] * 500).astype(f"{order}U20")
+        with pytest.raises(ArtifactError, match="named secret"):
+            store(texts, tmp_path)
+        assert store(texts[::2], tmp_path).files
 
 
 def test_a_file_with_a_key_that_fits_is_not_kept() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fetching"]
 
+PIECE = 1 << 20  # bytes: a file may have no line at all
 _BLOB = re.compile(r"[0-9a-f]{32}")
 
 
@@ -43,7 +44,8 @@ def fetching(transport: Transport, version: str) -> Blobs:
             made = kept.with_suffix(f".{secrets.token_hex(8)}")
             try:
                 # Lines are pieces like any others, and memory holds one of them at a time.
-                with made.open("wb") as target, transport.lines("GET", path) as pieces:
+                sent = transport.lines("GET", path, piece=PIECE)
+                with made.open("wb") as target, sent as pieces:
                     target.writelines(_bounded(pieces, file))
                 made.replace(kept)
             finally:

@@ -70,7 +70,17 @@ def check_columns(frame: Any) -> None:
 
 
 def _needles() -> list[bytes]:
-    return [text.encode("utf-8", "surrogatepass") for text in revealed()]
+    """The secrets as bytes: UTF-8, and UTF-32 as numpy has texts, in both orders of bytes. Of ASCII
+    these two are the same but for zeros at the ends."""
+    found = []
+    for text in revealed():
+        found.append(text.encode("utf-8", "surrogatepass"))
+        wide = text.encode("utf-32-le", "surrogatepass")
+        if text.isascii():
+            found.append(wide[:-3])
+        else:
+            found += [wide, text.encode("utf-32-be", "surrogatepass")]
+    return found
 
 
 def _check(data: bytes | bytearray | mmap.mmap, needles: list[bytes]) -> None:

@@ -53,10 +53,16 @@ class Linked:
         return await link.kernel().acontrol(method, path, body, seconds=seconds)
 
     def lines(
-        self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        piece: int = -1,
     ) -> AbstractContextManager[Iterator[bytes]]:
         """See :meth:`warmcell.remote.transport.Http.lines`."""
-        return self.http.lines(method, path, body, headers=headers)
+        return self.http.lines(method, path, body, headers=headers, piece=piece)
 
     def alines(
         self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None

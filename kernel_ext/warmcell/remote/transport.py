@@ -67,8 +67,10 @@ class Transport(Protocol):
         body: Any = None,
         *,
         headers: Mapping[str, str] | None = None,
+        piece: int = -1,
     ) -> AbstractContextManager[Iterator[bytes]]:
-        """Call ``path`` and read the answer line by line, for as long as the context lasts."""
+        """Call ``path`` and read the answer line by line, for as long as the context lasts; lines
+        of more than ``piece`` bytes come in pieces of so many."""
 
     def alines(
         self,
@@ -158,16 +160,22 @@ class Http:
 
     @contextlib.contextmanager
     def lines(
-        self, method: str, path: str, body: Body = None, *, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Body = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        piece: int = -1,
     ) -> Iterator[Iterator[bytes]]:
-        """Read the answer line by line. Raises :class:`LinkError` when the connection breaks or
-        says nothing for a minute."""
+        """Read the answer line by line, or in pieces of longer ones. Raises :class:`LinkError` when
+        the connection breaks or says nothing for a minute."""
         connection, response = self._exchange(method, path, body, headers, SILENCE)
         try:
             if response.status >= 300:
                 data = response.read()
                 checked(self.url + path, response.status, dict(response.getheaders()), data)
-            yield self._read(response)
+            yield self._read(response, piece)
         finally:
             connection.close()
 
@@ -249,9 +257,9 @@ class Http:
         made.set_tunnel(host, port or 443, via[2])
         return made
 
-    def _read(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
+    def _read(self, response: http.client.HTTPResponse, piece: int) -> Iterator[bytes]:
         try:
-            while line := response.readline():
+            while line := response.readline(piece):
                 yield line
         except (OSError, http.client.HTTPException) as error:
             raise self._silent(error, SILENCE) from error
