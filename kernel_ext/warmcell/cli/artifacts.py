@@ -13,9 +13,12 @@ from warmcell.client import Client
 from warmcell.errors import UsageError
 
 if TYPE_CHECKING:
-    from warmcell.artifacts.version import ArtifactVersion
+    from warmcell.artifacts.version import ArtifactVersion, ArtifactVersions
 
-__all__ = ["delete", "listing", "load", "prune", "show_version"]
+__all__ = [
+    "delete", "listing", "load", "prune", "show_named", "show_version", "update", "update_version",
+    "versions",
+]  # fmt: skip
 
 
 def listing(given: Namespace) -> None:
@@ -34,15 +37,66 @@ def listing(given: Namespace) -> None:
     versions = here.list_artifact_versions(
         given.name, limit=given.limit, tag=given.tag, pipeline=given.pipeline, run_id=given.run
     )
+    _listed(given, versions)
+
+
+def versions(given: Namespace) -> None:
+    """Print versions, of one artifact or of all."""
+    name = given.name or given.named
+    _listed(given, client(given).list_artifact_versions(name, limit=given.limit, tag=given.tag))
+
+
+def _listed(given: Namespace, found: ArtifactVersions) -> None:
     if given.json:
-        show.as_json([version.to_json() for version in versions])
+        show.as_json([version.to_json() for version in found])
     else:
-        show.table(versions.columns, versions.rows(), "No versions.")
+        show.table(found.columns, found.rows(), "No versions.")
 
 
 def show_version(given: Namespace) -> None:
     """Print all about one version."""
-    version = _named(client(given), given)
+    _shown(given, _named(client(given), given))
+
+
+def show_named(given: Namespace) -> None:
+    """Print all about the version that is named by name and version, as ZenML does."""
+    _shown(given, _versioned(client(given), given))
+
+
+def update(given: Namespace) -> None:
+    """Change the tags of an artifact."""
+    _tag(client(given), given, f"Artifact '{given.name}'", artifact=given.name)
+
+
+def update_version(given: Namespace) -> None:
+    """Change the tags of a version."""
+    here = client(given)
+    version = _versioned(here, given)
+    what = f"Version '{version.version}' of artifact '{version.artifact}'"
+    _tag(here, given, what, artifact_version_id=version.id)
+
+
+def _tag(here: Client, given: Namespace, what: str, **on: str) -> None:
+    if not (given.tag or given.remove_tag):
+        raise UsageError(
+            "Nothing is to be changed.", hint="Give --tag or --remove-tag, each with a tag."
+        )
+    if given.remove_tag:
+        found = here.detach_tags(given.remove_tag, **on)
+    if given.tag:
+        found = here.attach_tags(given.tag, **on)
+    if given.json:
+        show.as_json(found)
+    else:
+        print(f"{what} has the tags: {', '.join(found['tags']) or 'none'}.")
+
+
+def _versioned(here: Client, given: Namespace) -> ArtifactVersion:
+    """The version that ``NAME`` with ``VERSION`` or ``-v VERSION`` names."""
+    return here.get_artifact_version(given.name, given.version or given.number)
+
+
+def _shown(given: Namespace, version: ArtifactVersion) -> None:
     found = version.to_json()
     if given.json:
         show.as_json(found)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from warmcell import __version__
+from warmcell.cli import words as zenml
 from warmcell.cli.ends import EXPLAINED
 from warmcell.errors import UsageError
 
@@ -103,10 +104,13 @@ def _parser() -> argparse.ArgumentParser:
     for menu in (top, deployments):
         _keys(menu.menu("keys", "API keys of a deployment"))
     _runs(top.menu("runs", "the history of runs"))
-    _artifacts(top.menu("artifacts", "what steps gave and is kept"))
+    for name in ("artifacts", "artifact"):
+        _artifacts(top.menu(name, "what steps gave and is kept"))
     _snapshots(top.menu("snapshots", "what was deployed, by whom, and as a notebook again"))
-    _models(top.menu("models", "models, their versions and stages"))
-    _tags(top.menu("tags", "tags: what they are, what has them"))
+    for name in ("models", "model"):
+        _models(top.menu(name, "models, their versions and stages"))
+    for name in ("tags", "tag"):
+        _tags(top.menu(name, "tags: what they are, what has them"))
     _logs(top)
     _store(top.menu("store", "how much the history takes, prune, export, import"))
     _secrets(top.menu("secrets", "named secrets of this user, for get_secret() in steps"))
@@ -217,13 +221,14 @@ def _models(menu: _Menu) -> None:
     back = menu.add("back", "models", "back", "undo the last move of a stage or alias")
     delete = menu.add("delete", "models", "delete", "delete a model, or one version of it")
     compare = menu.add("compare", "models", "compare", "metadata of versions side by side")
-    for made in (register, versions, stage, history, back, delete, compare):
+    for made in (versions, stage, history, back, delete, compare):
         made.add_argument("name", metavar="MODEL", help="name of the model")
+    register.add_argument("name", nargs="?", metavar="MODEL", help="name of the model")
+    register.add_argument("-n", "--name", dest="named", metavar="MODEL", help="the same")
     compare.add_argument("compared", nargs="+", metavar="VERSION", help="2 or more")
-    register.add_argument("--description", metavar="TEXT")
-    register.add_argument("--license", metavar="TEXT")
-    register.add_argument("--tag", action="append", metavar="TAG", help="may be repeated")
-    listing.add_argument("--tag", metavar="TAG", help="only models that have it")
+    zenml.about(register)
+    register.add_argument("-t", "--tag", action="append", metavar="TAG", help="may be repeated")
+    listing.add_argument("-t", "--tag", metavar="TAG", help="only models that have it")
     versions.add_argument("--stage", metavar="STAGE", help="only versions that are there")
     stage.add_argument("version", metavar="VERSION", help="number, label, stage or alias")
     stage.add_argument("stage", metavar="STAGE", help="staging, production, archived or none")
@@ -234,6 +239,8 @@ def _models(menu: _Menu) -> None:
         made.add_argument("--reason", metavar="TEXT", help="kept in the history")
     delete.add_argument("version", nargs="?", metavar="VERSION", help="number or label")
     delete.add_argument("--force", action="store_true", help="also while one is in production")
+    delete.add_argument("-y", "--yes", action="store_true", help=argparse.SUPPRESS)  # ZenML's
+    zenml.models(menu)
 
 
 def _tags(menu: _Menu) -> None:
@@ -261,6 +268,7 @@ def _tags(menu: _Menu) -> None:
             made.add_argument(f"--{kind}", metavar="NAME")
         for kind in ("artifact", "model"):
             made.add_argument(f"--{kind}", metavar="NAME[@VERSION]", help="or one version of it")
+    zenml.tags(menu)
 
 
 def _trust(top: _Menu) -> None:
@@ -357,7 +365,7 @@ def _runs(menu: _Menu) -> None:
 def _artifacts(menu: _Menu) -> None:
     listing = menu.add("list", "artifacts", "listing", "artifacts, or the versions of one")
     listing.add_argument("name", nargs="?", metavar="NAME", help="versions of this artifact")
-    listing.add_argument("--tag", metavar="TAG", help="only what has this tag")
+    listing.add_argument("-t", "--tag", metavar="TAG", help="only what has this tag")
     listing.add_argument("--pipeline", metavar="NAME", help="only of this pipeline")
     listing.add_argument("--run", metavar="RUN", help="versions that this run made")
     listing.add_argument("--limit", type=int, default=20, metavar="N", help="how many (20)")
@@ -385,6 +393,7 @@ def _artifacts(menu: _Menu) -> None:
                        help="the oldest go until the rest takes no more")  # fmt: skip
     prune.add_argument("--unused", action="store_true", help="all that nothing uses")
     prune.add_argument("--dry-run", action="store_true", help="only say what would go")
+    zenml.artifacts(menu)
 
 
 def _servers(top: _Menu) -> None:

@@ -172,6 +172,14 @@ class ModelVersion:
         client: Any = self._client
         return client.get_artifact_version(found[0]["id"]) if found else None
 
+    def links(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """What was linked to it, newest first: ``kind`` ("run", "step", "artifact_version",
+        "deployment"), ``subject`` (its id or name), ``role`` and ``time``."""
+        given = f"?{urlencode({'kind': kind})}" if kind else ""
+        path = f"api/v1/model-versions/{quote(self.id, safe='')}/links"
+        found: list[dict[str, Any]] = self._client._call("GET", path + given)["links"]
+        return found
+
     def link(self, kind: str, subject: str, role: str = "data") -> None:
         """Say that a run, an "artifact_version" or a deployment belongs to this version."""
         path = f"api/v1/model-versions/{quote(self.id, safe='')}/links"
@@ -199,6 +207,11 @@ class ModelVersion:
         path = f"api/v1/model-versions/{quote(self.id, safe='')}/stage"
         self._row |= self._client._call("POST", path, body)
         return self
+
+    def update(self, **changes: Any) -> ModelVersion:
+        """Change it, as :meth:`~warmcell.client.Client.update_model_version` does; returns it as it
+        is then."""
+        return self._client.update_model_version(self.model_name, self.name, **changes)
 
     def lineage(self, *, direction: Any = "both", depth: int = 20) -> Lineage:
         """What its artifacts came from, and the deployments that serve it; see
