@@ -133,9 +133,8 @@ FUNCTIONS = {"load", "loads", "Unpickler", "open"}
 
 
 def test_nothing_else_loads_pickles(repository: Path) -> None:
-    """Every place that makes objects of bytes that can run code is known and guarded. An artifact
-    that shall be loaded from a store needs a signature first: see ``warmcell.snapshots.trust``."""
-    found: dict[str, set[str]] = {"pickle": set(), "loader": set(), "artifact": set()}
+    """Every place that makes objects of bytes that can run code is known and guarded."""
+    found: dict[str, set[str]] = {"pickle": set(), "loader": set()}
     for package in ("kernel_ext", "server_ext", "widgets"):
         for path in (repository / package).rglob("*.py"):
             name = path.relative_to(repository / package).as_posix()
@@ -144,7 +143,6 @@ def test_nothing_else_loads_pickles(repository: Path) -> None:
                     found[kind].add(name)
     assert found["pickle"] == set(GUARDED)
     assert found["loader"] == LOADERS
-    assert found["artifact"] == {"warmcell/artifacts/__init__.py"}  # names them for its users
 
 
 def _loads(node: ast.AST) -> Iterator[str]:
@@ -152,15 +150,11 @@ def _loads(node: ast.AST) -> Iterator[str]:
         module, name = node.value.id, node.attr
         if (module in MODULES and name in FUNCTIONS) or name == "read_pickle":
             yield "pickle"
-        if module == "artifacts" and name == "load":
-            yield "artifact"
     elif isinstance(node, ast.ImportFrom):
         names = {alias.name for alias in node.names}
         if node.module in MODULES and names & FUNCTIONS:
             yield "pickle"
         if node.module == "warmcell.snapshots.loader" and "Loader" in names:
             yield "loader"
-        if (node.module or "").startswith("warmcell.artifacts") and "load" in names:
-            yield "artifact"
     elif isinstance(node, ast.keyword) and node.arg == "allow_pickle":
         yield from () if ast.unparse(node.value) == "False" else ("pickle",)
