@@ -437,6 +437,35 @@ def test_a_step_that_changes_what_others_take_is_not_taken_again(cell: Notebook,
     assert "step `changing` changes in place what step `given` gave" in reasons(run)["looking"]
 
 
+@pytest.mark.parametrize(
+    "read", ["load_artifact('asked-for')", "Client().get_artifact_version('asked-for').load()"]
+)
+def test_a_step_that_looks_up_the_newest_version_is_not_taken_again(
+    cell: Notebook, read: str
+) -> None:
+    """Another one may be the newest by then; a number of a version means the same for ever."""
+    cell(f"""
+@step
+def asking(n: int) -> int:
+    return {read}["limit"]
+
+@step
+def sure(n: int) -> int:
+    return load_artifact("asked-for", 1)["limit"]
+
+@pipeline
+def limits(n: int = 1):
+    return asking(n), sure(n)
+""")
+    for limit in (1, 2):
+        cell(f"save_artifact({{'limit': {limit}}}, 'asked-for')")
+        newest = cell("load_artifact('asked-for')")
+        run = cell("limits()")
+        assert run.output[0] == newest["limit"] == limit
+        assert "looks up artifact 'asked-for' itself" in reasons(run)["asking"]
+    assert cached(run)["sure"]
+
+
 def test_a_step_that_changes_a_global_is_not_taken_again(cell: Notebook) -> None:
     """What it did to the notebook would be missing where it is reused."""
     cell("""

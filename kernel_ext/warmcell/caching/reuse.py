@@ -85,6 +85,7 @@ class Reuse:
         self._again: set[int] = set()  # nodes that were to run again
         self._why: dict[int, str] = {}
         self._watched: dict[int, list[Watched]] = {}
+        self._asked: dict[str, str] = {}  # steps, and the artifact that they looked up themselves
         self._lock = threading.Lock()
 
     # -- before a step -------------------------------------------------------------------------
@@ -233,8 +234,13 @@ class Reuse:
 
     def given(self, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """``node`` runs now, with these values: it may change what other steps take too."""
+        self._asked.pop(node.name, None)  # for what it is given, which its key has
         if found := watch(node, args, kwargs, self._shared):
             self._watched[node.index] = found
+
+    def asked(self, step: str, artifact: str) -> None:
+        """A step that runs asked what the name of an artifact means now: no part of its key."""
+        self._asked[step] = artifact
 
     def succeeded(self, node: Node) -> None:
         """A step that ran has ended well, and all of its outputs are described."""
@@ -245,8 +251,11 @@ class Reuse:
         if call is None or self._calls.outputs(node) is None:
             return
         names = [f"input {one.name}" for one in changed] or self._calls.altered(call)
-        if names:
-            why = f"it changes {', '.join(names)} in place, so its results are not taken again"
+        why = f"it changes {', '.join(names)} in place" if names else ""
+        if (artifact := self._asked.pop(node.name, None)) is not None:
+            why = f"it looks up artifact {artifact!r} itself, without the number of a version"
+        if why:
+            why = f"{why}, so its results are not taken again"
             known = self._why.get(node.index)
             self._why[node.index] = why if known is None else f"{known}; {why}"
             return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
+from warmcell.context import current
 from warmcell.errors import UsageError
 from warmcell.remote.pipelines import tags_text
 
@@ -44,6 +45,8 @@ class ArtifactClient:
         if (name is None) == (name_id_or_prefix is None):
             raise UsageError("Which artifact is meant?", hint="Give its name, or the version's id.")
         wanted = {"name": str(name_id_or_prefix or name), "version": version, "tag": tag}
+        if version is None:
+            _asked(str(wanted["name"]))
         given = urlencode({key: value for key, value in wanted.items() if value is not None})
         return self._artifact_version(self._call("GET", f"api/v1/artifact-versions/find?{given}"))
 
@@ -144,6 +147,18 @@ class ArtifactClient:
         from warmcell.artifacts.version import ArtifactVersion
 
         return ArtifactVersion(row, cast("Client", self))
+
+
+def _asked(name: str) -> None:
+    """A step that runs asks for an artifact by its name: another version may be meant next time."""
+    scope = current.get()
+    step = None if scope is None else scope.step_name
+    if scope is None or step is None or scope.run.reuse is None:
+        return
+    try:
+        UUID(name)
+    except ValueError:
+        scope.run.reuse.asked(step, name)
 
 
 def _text(value: Any) -> str:
