@@ -202,6 +202,49 @@ def other():
     assert (earlier.number, earlier.stage) == (1, ModelStages.ARCHIVED)
 
 
+def test_a_body_names_what_its_run_makes(cell: Notebook) -> None:
+    """Found when the step begins that takes it: what a step before it saved or gave, also in a run
+    of a version that had another one before, and where that step is reused."""
+    cell(
+        """
+@step(enable_cache=False)
+def fit(factor: int):
+    save_artifact(Scale(factor), "checkpoint")
+
+@step
+def weigh(factor: int) -> Annotated[Scale, "weight"]:
+    return Scale(factor)
+
+@step
+def told(model: Scale) -> Annotated[int, "told"]:
+    return model.factor
+
+@pipeline(model=Model(name="lazy", version="one"))
+def fitting(factor: int = 2):
+    fit(factor)
+    told(get_pipeline_context().model.get_artifact("checkpoint"), after=["fit"])
+first, again = fitting(), fitting(3)
+
+@pipeline(enable_cache=True, model=Model(name="lazy"))
+def weighing(factor: int = 2):
+    weigh(factor)
+    told(get_pipeline_context().model.get_model_artifact("weight"), after=["weigh"])
+weighed, reused, changed = weighing(), weighing(), weighing(4)
+
+@pipeline(model=Model(name="lazy"))
+def missing():
+    found = get_pipeline_context().model.get_artifact("nothing")
+    told(found if not found else None)
+"""
+    )
+    for name, factor in (("first", 2), ("again", 3), ("weighed", 2), ("reused", 2), ("changed", 4)):
+        assert cell(f"{name}.steps['told'].output.load()") == factor, name
+    assert cell("reused.steps['weigh'].cached"), cell("reused.steps['weigh'].uncached")
+    assert cell("reused.steps['told'].cached"), cell("reused.steps['told'].uncached")
+    error = cell.fails("missing()")
+    assert "has no artifact 'nothing' when the step begins" in str(error)
+
+
 def test_metrics_are_logged_about_the_model_of_the_step(cell: Notebook) -> None:
     """``infer_model`` means the version of the run; a later reader gets values with ``.value``."""
     cell(

@@ -135,20 +135,29 @@ class Model:
         return self.model_version.set_stage(stage, force, **options)
 
     def get_artifact(self, name: str, version: str | int | None = None) -> Any:
-        """See :meth:`~warmcell.model.version.ModelVersion.get_artifact`."""
-        return self.model_version.get_artifact(name, version)
+        """See :meth:`~warmcell.model.version.ModelVersion.get_artifact`; in the body of a
+        pipeline it is looked for when the step that it is given to begins."""
+        return self._lazy(None, name, version)
 
     def get_model_artifact(self, name: str, version: str | int | None = None) -> Any:
-        """See :meth:`~warmcell.model.version.ModelVersion.get_model_artifact`."""
-        return self.model_version.get_model_artifact(name, version)
+        """See :meth:`~warmcell.model.version.ModelVersion.get_model_artifact`; in the body of a
+        pipeline it is looked for when the step that it is given to begins."""
+        return self._lazy("model", name, version)
 
     def get_data_artifact(self, name: str, version: str | int | None = None) -> Any:
-        """See :meth:`~warmcell.model.version.ModelVersion.get_data_artifact`."""
-        return self.model_version.get_data_artifact(name, version)
+        """See :meth:`~warmcell.model.version.ModelVersion.get_data_artifact`; in the body of a
+        pipeline it is looked for when the step that it is given to begins."""
+        return self._lazy("data", name, version)
 
     def get_deployment_artifact(self, name: str, version: str | int | None = None) -> Any:
-        """See :meth:`~warmcell.model.version.ModelVersion.get_deployment_artifact`."""
-        return self.model_version.get_deployment_artifact(name, version)
+        """See :meth:`~warmcell.model.version.ModelVersion.get_deployment_artifact`; in the body
+        of a pipeline it is looked for when the step that it is given to begins."""
+        return self._lazy("deployment", name, version)
+
+    def _lazy(self, role: str | None, name: str, version: str | int | None) -> Any:
+        from warmcell.model.lazy import lazy
+
+        return lazy(self.model_version, role, name, version)
 
     def load_artifact(self, name: str, version: str | int | None = None) -> Any:
         """See :meth:`~warmcell.model.version.ModelVersion.load_artifact`."""

@@ -12,12 +12,13 @@ from warmcell.ids import now, rfc3339
 from warmcell.records import UseRecord
 
 if TYPE_CHECKING:
+    from warmcell.artifacts.version import ArtifactVersion
     from warmcell.context import StepContext
     from warmcell.records import VersionRecord
     from warmcell.runner.execution import Execution
     from warmcell.steps import Step
 
-__all__ = ["AS_STORED", "HANDLES", "Handle", "taken"]
+__all__ = ["AS_STORED", "HANDLES", "Handle", "stored_by", "taken"]
 
 
 class Handle(Protocol):
@@ -114,6 +115,22 @@ def _version(run: Execution, scope: StepContext, name: str, given: Any) -> Any:
             'or of a deployment with artifacts="all".',
         )
     made = kind(_row(record), None)
+    made._where = in_folder(keeper.folder)
+    return made
+
+
+def stored_by(run: Execution, version: str) -> ArtifactVersion | None:
+    """A version that ``run`` makes, once it is written; the store may not know of it yet. None
+    where it is none of that run's."""
+    from warmcell.artifacts.files import in_folder
+    from warmcell.artifacts.version import ArtifactVersion
+    from warmcell.client import Client
+
+    keeper = run.keeper
+    record = keeper.written(version, _WAIT) if keeper is not None else None
+    if record is None or keeper is None:
+        return None
+    made = ArtifactVersion(_row(record), Client())
     made._where = in_folder(keeper.folder)
     return made
 
