@@ -327,6 +327,19 @@ class TestTables:
         """Frames of numbers, texts, truths and times, as Parquet."""
         pd.testing.assert_frame_equal(there_and_back(frame, blobs), frame)
 
+    @pytest.mark.parametrize(
+        "index",
+        [
+            pd.date_range("2026-01-01", periods=3, freq="D"),
+            pd.date_range("2026-01-01", periods=3, freq="MS", tz="Europe/Berlin"),
+            pd.timedelta_range("0h", periods=3, freq="2h"),
+        ],
+    )
+    def test_the_frequency_of_dates_comes_back(self, index: Any, blobs: Path) -> None:
+        """Dates that follow each other by a rule: pandas shifts by it."""
+        frame = pd.DataFrame({"a": range(3)}, index=index)
+        pd.testing.assert_frame_equal(there_and_back(frame, blobs), frame, check_freq=True)
+
     @pytest.mark.parametrize("frame", STRANGE.values(), ids=STRANGE.keys())
     def test_strange_frames(self, frame: Any, blobs: Path) -> None:
         """Whatever a frame has comes back, as Parquet or else pickled."""

@@ -54,6 +54,8 @@ class Frames(Serializer):
             value = value.to_frame(_COLUMN)
         elif type(value) is not pandas.DataFrame:
             raise TypeError("a subclass of frames is more than its table")
+        if (frequency := _frequency(value.index)) is not None:
+            out.form["freq"] = frequency  # Parquet has only the dates
         try:
             arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
         except ImportError as error:
@@ -70,6 +72,8 @@ class Frames(Serializer):
     def load(self, parts: Incoming) -> Any:
         with parts.checking(_FILE) as path:
             frame = import_module("pyarrow.parquet").ParquetFile(path).read().to_pandas()
+        if (frequency := parts.form.get("freq")) is not None:
+            frame.index.freq = frequency
         if "series" not in parts.form:
             return frame
         column = frame[_COLUMN]
@@ -83,6 +87,16 @@ class Frames(Serializer):
         types = zip(value.columns[:_MOST_COLUMNS], value.dtypes[:_MOST_COLUMNS], strict=False)
         schema = {str(name): str(dtype) for name, dtype in types}
         return {"rows": rows, "columns": columns, "schema": schema}
+
+
+def _frequency(index: Any) -> str | None:
+    """The frequency of dates as text, where the text says all of it."""
+    frequency = getattr(index, "freq", None)
+    if frequency is None or index.dtype.kind not in "mM":  # periods have theirs in their type
+        return None
+    text = str(frequency.freqstr)
+    same = import_module("pandas.tseries.frequencies").to_offset(text) == frequency
+    return text if same else None
 
 
 def _check(frame: Any, table: Any) -> None:
