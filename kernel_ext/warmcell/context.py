@@ -318,6 +318,15 @@ def get_pipeline_context() -> PipelineContext:
     return PipelineContext(scope.run)
 
 
+def looks_up(what: str) -> None:
+    """The code that runs asks for ``what``, which may be another thing next time: the results of
+    its step are not taken again. Does nothing outside of a step that might be cached."""
+    scope = current.get()
+    step = None if scope is None else scope.step_name
+    if scope is not None and step is not None and scope.run.reuse is not None:
+        scope.run.reuse.asked(step, what)
+
+
 def report_progress(done: float, total: float | None = None, message: str | None = None) -> None:
     """Say how far the step that runs is; does nothing outside a run, so that the step can also be
     called as a plain function."""

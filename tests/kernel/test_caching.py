@@ -466,6 +466,63 @@ def limits(n: int = 1):
     assert cached(run)["sure"]
 
 
+MOVING = """
+made = Client().create_model_version("moved", "a")
+made.set_stage("production")
+link_artifact_to_model(save_artifact({"limit": 1}, "bound").id, Model("moved", version="a"))
+held = Model("moved", version="production")
+
+@step
+def exact(n: int) -> str:
+    log_metadata({"seen": n}, infer_model=True)
+    return Client().get_model_version("moved", "a").name
+
+@step
+def numbered(n: int) -> int:
+    return Client().get_model_version("moved", 1).get_artifact("bound", 1).load()["limit"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("read", "what"),
+    [
+        ("Client().get_model_version('moved', 'production').name", "version 'production' of model"),
+        ("Client().get_model_version('moved').name", "version 'latest' of model 'moved'"),
+        ("Model('moved', version='production').number", "version 'production' of model"),
+        ("held.number", "version 'production' of model"),
+        ("held.load_artifact('bound')['limit']", "version 'production' of model"),
+        ("Model('moved', version='a').load_artifact('bound')", "artifact 'bound' of model"),
+        ("get_pipeline_context().model.get_artifact('bound').load()", "artifact 'bound' of model"),
+        ("get_step_context().model.get_data_artifact('bound').id", "artifact 'bound' of model"),
+        ("len(Client().list_model_versions('moved'))", "the versions of model 'moved'"),
+    ],
+)
+def test_a_step_that_looks_up_what_moves_of_a_model_is_not_taken_again(
+    cell: Notebook, read: str, what: str
+) -> None:
+    """A stage, the newest version and what belongs to one may be another next time; a label or a
+    number means the same for ever, and to log about the model of the run reads nothing."""
+    if "held" not in cell:
+        cell(
+            "from warmcell import Model, get_pipeline_context, get_step_context\n"
+            "from warmcell import link_artifact_to_model, log_metadata\n" + MOVING
+        )
+    cell(f"""
+@step
+def moving(n: int) -> object:
+    return {read}
+
+@pipeline(model=Model("moved", version="production"))
+def reading(n: int = 1):
+    return moving(n), exact(n), numbered(n)
+one = reading()
+""")
+    run = cell("reading()")
+    assert f"it looks up {what}" in reasons(run)["moving"]
+    assert run.output[1:] == ("a", 1)
+    assert cached(run) == {"moving": False, "exact": True, "numbered": True}
+
+
 def test_a_step_that_changes_a_global_is_not_taken_again(cell: Notebook) -> None:
     """What it did to the notebook would be missing where it is reused."""
     cell("""

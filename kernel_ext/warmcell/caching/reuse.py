@@ -85,7 +85,7 @@ class Reuse:
         self._again: set[int] = set()  # nodes that were to run again
         self._why: dict[int, str] = {}
         self._watched: dict[int, list[Watched]] = {}
-        self._asked: dict[str, str] = {}  # steps, and the artifact that they looked up themselves
+        self._asked: dict[str, str] = {}  # steps, and what they looked up themselves
         self._lock = threading.Lock()
 
     # -- before a step -------------------------------------------------------------------------
@@ -238,9 +238,9 @@ class Reuse:
         if found := watch(node, args, kwargs, self._shared):
             self._watched[node.index] = found
 
-    def asked(self, step: str, artifact: str) -> None:
-        """A step that runs asked what the name of an artifact means now: no part of its key."""
-        self._asked[step] = artifact
+    def asked(self, step: str, what: str) -> None:
+        """A step that runs asked what a name means now, in words: no part of its key."""
+        self._asked.setdefault(step, what)
 
     def succeeded(self, node: Node) -> None:
         """A step that ran has ended well, and all of its outputs are described."""
@@ -252,8 +252,8 @@ class Reuse:
             return
         names = [f"input {one.name}" for one in changed] or self._calls.altered(call)
         why = f"it changes {', '.join(names)} in place" if names else ""
-        if (artifact := self._asked.pop(node.name, None)) is not None:
-            why = f"it looks up artifact {artifact!r} itself, without the number of a version"
+        if (what := self._asked.pop(node.name, None)) is not None:
+            why = f"it looks up {what}"
         if why:
             why = f"{why}, so its results are not taken again"
             known = self._why.get(node.index)

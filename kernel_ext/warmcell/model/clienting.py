@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
 
+from warmcell.context import looks_up
 from warmcell.ids import new_id
 from warmcell.model.inrun import check_may_make, pin_of
 from warmcell.model.version import ModelInfo, ModelVersion, path_of
@@ -96,6 +97,11 @@ class ModelClient:
         """Return the version that a number, label, stage or alias names; the newest by default."""
         version = model_version_name_or_number_or_id
         named = "latest" if version is None else str(getattr(version, "value", version))
+        found = self._found_version(model_name_or_id, named)
+        found._looked_up(named)
+        return found
+
+    def _found_version(self, model_name_or_id: str, named: str) -> ModelVersion:
         if (pinned := pin_of(model_name_or_id, named)) is not None:
             return pinned
         return self._version(self._call("GET", path_of(model_name_or_id, "versions", named)))
@@ -113,6 +119,7 @@ class ModelClient:
     ) -> Page[ModelVersion]:
         """Return the versions, newest first; those in a ``stage``, that all ``tags`` fit, made
         by a run, or ``before`` a number."""
+        looks_up(f"the versions of model {model_name_or_id!r} itself")
         filters = {
             "stage": stage,
             "tag": tags_text(tag, tags),

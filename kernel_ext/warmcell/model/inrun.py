@@ -120,7 +120,8 @@ class RunModels:
         client = Client()
         version = None if model.version is None else str(model.version)
         if not (self._makes and model.makes):
-            return client.get_model_version(model.name, version)
+            # Asked by the run, not by the code of a step: that code may only log about it.
+            return client._found_version(model.name, version or "latest")
         return client._make_model_version(model, version, self._places["run_id"])
 
     def began(self, run: Execution, node: Node) -> None:

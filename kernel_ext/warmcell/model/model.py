@@ -99,6 +99,8 @@ class Model:
                     hint="Inside of it, ask get_step_context().model.",
                 )
             self._found = Client().get_model_version(self.name, self.version)
+        else:
+            self._found._looked_up("latest" if self.version is None else str(self.version))
         return self._found
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from warmcell.context import looks_up
 from warmcell.errors import NotFound
 from warmcell.metadata.values import restored
 from warmcell.model.logged import logged
@@ -166,11 +167,19 @@ class ModelVersion:
 
     def _artifact(self, role: str | None, name: str, version: str | int | None) -> Any:
         found = self._artifacts(role=role, name=name, version=version)
+        if version is None or not found or found[0]["artifact"] != name:
+            looks_up(f"artifact {name!r} of model {self.model_name!r} itself")
         if not found and role == "model":
             # Its kind tells nothing of what it is for, where nobody said so.
             found = self._artifacts(name=name, version=version)
         client: Any = self._client
         return client.get_artifact_version(found[0]["id"]) if found else None
+
+    def _looked_up(self, named: str) -> None:
+        """Code asked for this version as ``named``; a stage, an alias or the newest may be another
+        one next time."""
+        if named not in (self.id, self.name, str(self._row["number"])):
+            looks_up(f"version {named!r} of model {self.model_name!r} itself")
 
     def links(self, kind: str | None = None) -> list[dict[str, Any]]:
         """What was linked to it, newest first: ``kind`` ("run", "step", "artifact_version",

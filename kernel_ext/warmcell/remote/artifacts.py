@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
-from warmcell.context import current
+from warmcell.context import looks_up
 from warmcell.errors import UsageError
 from warmcell.remote.pipelines import tags_text
 
@@ -150,15 +150,11 @@ class ArtifactClient:
 
 
 def _asked(name: str) -> None:
-    """A step that runs asks for an artifact by its name: another version may be meant next time."""
-    scope = current.get()
-    step = None if scope is None else scope.step_name
-    if scope is None or step is None or scope.run.reuse is None:
-        return
+    """Code asks for an artifact by its name: another version may be meant next time."""
     try:
         UUID(name)
     except ValueError:
-        scope.run.reuse.asked(step, name)
+        looks_up(f"artifact {name!r} itself, without the number of a version")
 
 
 def _text(value: Any) -> str:
