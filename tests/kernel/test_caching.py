@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from tests.kernel.shells import Notebook, notebook
 from warmcell import link
 from warmcell.caching import CachePolicy
+from warmcell.caching.key import digest_of
 from warmcell.client import Client
 from warmcell.errors import Conflict, DefinitionError, NotFound, UsageError
 from warmcell.ids import new_id, now
@@ -669,6 +671,42 @@ def test_nothing_is_cached_where_the_environment_says_so(
     assert cached(run) == {"load": False, "total": False}
     assert set(reasons(run).values()) == {None}
     assert all(cached(cell("sums(3, enable_cache=True)")).values())
+
+
+def test_variables_of_a_step_count(cell: Notebook) -> None:
+    """Those of the step, of its pipeline and of named secrets; of no value is a digest kept that
+    could be guessed."""
+    cell(
+        "import os\nfrom warmcell.secrets import set_secret\n"
+        "set_secret('cached-token', 'over-there-2')\n"
+        "@step(environment={'REGION': 'eu'}, secrets=['cached-token'])\n"
+        "def regional(n: int) -> str:\n"
+        "    return os.environ['REGION'] + os.environ['ZONE'] + os.environ['cached-token'][-1]\n"
+        "@pipeline(environment={'ZONE': 'a'})\ndef regions(n: int = 1):\n    return regional(n)\n"
+        "one = regions()"
+    )
+    assert cell["one"].output == "eua2"
+    assert cached(cell("regions()"))["regional"]
+    for edit, output, why in (
+        ("regional.configure(environment={'REGION': 'us'})", "usa2", "environment REGION is not"),
+        ("regions = regions.with_options(environment={'ZONE': 'b'})", "usb2", "environment ZONE"),
+        (
+            "set_secret('cached-token', 'over-there-3')",
+            "usb3",
+            "secret cached-token is not as in run",
+        ),
+    ):
+        cell(edit)
+        run = cell("regions()")
+        assert run.output == output
+        assert why in reasons(run)["regional"]
+        assert cached(cell("regions()"))["regional"]
+    kept = str(Client()._call("GET", "api/v1/cache?steps=regional"))
+    assert "secret cached-token" in kept
+    for said in (b"over-there-2", b"over-there-3", b"eu", b"us"):
+        assert hashlib.sha256(said).hexdigest() not in kept
+        assert digest_of(said.decode()) not in kept
+    assert "over-there" not in kept
 
 
 def test_secrets_are_no_part_of_a_key(cell: Notebook) -> None:

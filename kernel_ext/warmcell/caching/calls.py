@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmcell.caching.key import Key, differences, digest_of, parts_of, whole
 from warmcell.caching.policy import CachePolicy
+from warmcell.caching.surroundings import variables
 from warmcell.caching.taken import output_of, taken
 from warmcell.caching.watching import nodes_in
 from warmcell.errors import WarmcellError
@@ -110,6 +111,10 @@ class Calls:
         if isinstance(parts, str):
             raise Unknown(parts)
         options = run.pipeline.options
+        try:
+            parts |= variables(options, node.step.options)
+        except WarmcellError as error:
+            raise Unknown(f"its variables are not known: {error}") from None
         if options.on_init is not None and policy.include_globals:  # its steps see what that made
             state = digest_of([options.on_init, dict(options.on_init_kwargs or {})])
             if state is None:

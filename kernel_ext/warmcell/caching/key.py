@@ -12,6 +12,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from warmcell.caching.surroundings import variables
 from warmcell.errors import UsageError
 from warmcell.snapshots import code as codes
 from warmcell.snapshots import identity
@@ -50,11 +51,14 @@ def key_of(
     ``inputs`` are the artifact versions that it takes, by the name of its input: the digest of the
     value, or of the id. ``parameters`` are the values of its other inputs.
 
-    Raises :class:`UsageError` where the policy cannot be followed.
+    Raises :class:`UsageError` where the policy cannot be followed, and
+    :class:`~warmcell.errors.NotFound` for a secret that there is not.
     """
     check_policy(step, policy)
     parts = parts_of(step, policy, parameters)
-    return parts if isinstance(parts, str) else whole(parts, policy, inputs)
+    if isinstance(parts, str):
+        return parts
+    return whole(parts | variables(step.options), policy, inputs)
 
 
 def check_policy(step: Step, policy: CachePolicy) -> None:

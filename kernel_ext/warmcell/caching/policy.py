@@ -37,6 +37,12 @@ class CachePolicy(Strict):
     ``ignored_inputs`` do not count. The contents of ``file_dependencies`` count, and the source of
     the modules, classes and functions of ``source_dependencies``; ``cache_func()`` returns text
     that counts too. After ``expires_after`` seconds results are not taken any more.
+
+    Variables that ``environment`` and ``secrets`` of the step or its pipeline set always count, by
+    their values. What is not part of a key: docstrings and comments, the rest of ``os.environ``,
+    and the versions of libraries and of Python. Where they matter, say so:
+    ``cache_func=lambda: os.environ["REGION"]`` or ``lambda: sklearn.__version__``,
+    ``source_dependencies=[module]`` for the whole source of a module, docstrings and all.
     """
 
     owner: ClassVar[str] = "A cache policy"
