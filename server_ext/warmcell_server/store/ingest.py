@@ -22,7 +22,7 @@ from .record.tags import put_tags
 from .record.versions import lose_versions_of, put_versions
 from .rows import RUN_COLUMNS, Batch, Row, merge_runs
 from .spool import SpoolFile, files
-from .tables import put_deployment, put_snapshot
+from .tables import lose_steps_of, put_deployment, put_snapshot
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,6 +31,7 @@ __all__ = ["Ingestor"]
 
 _READ = 1 << 20
 _STATUS = RUN_COLUMNS.index("status")
+_AS_STEP = 3  # the status in the row of a step
 _BREATH = 64  # lines or rows between two chances for the event loop to have the GIL
 
 
@@ -145,6 +146,7 @@ class Ingestor:
         lost = [key for key, row in batch.runs.items() if row[_STATUS] == "lost"]
         if lost:
             lose_versions_of(connection, lost)
+        self._lose_steps(batch, lost)
         _append(connection, "data.uses", batch.uses)
         if batch.metadata:
             with connection.appender("data.metadata", action="upsert") as appender:
@@ -177,6 +179,21 @@ class Ingestor:
             [list(runs)],
         ).fetchall()
         return {row[0]: list(row) for row in rows}
+
+    def _lose_steps(self, batch: Batch, lost: Sequence[str]) -> None:
+        """Steps that ran when their run was lost are lost too, also those that are told of later:
+        nobody will say how they ended."""
+        late = {key[0] for key, row in batch.steps.items() if row[_AS_STEP] == "running"}
+        wanted = [*late.union(lost)]
+        if not wanted:
+            return
+        rows = self._database.connection.execute(  # one of two records need not have counted
+            "SELECT run_id FROM data.runs WHERE status = 'lost' "
+            "AND run_id IN (SELECT unnest(?::VARCHAR[]))",
+            [wanted],
+        ).fetchall()
+        if rows:
+            lose_steps_of(self._database.connection, [run_id for (run_id,) in rows])
 
     def _forget(
         self,

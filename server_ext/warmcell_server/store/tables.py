@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,6 +22,7 @@ __all__ = [
     "check_owner",
     "claim",
     "lose_runs",
+    "lose_steps_of",
     "put_deployment",
     "put_snapshot",
     "take_deliveries",
@@ -162,13 +163,18 @@ def lose_runs(
             "RETURNING run_id",
             [msgspec.json.encode(error).decode(), host_id],
         ).fetchall()
-        connection.execute(
-            "UPDATE data.steps SET status = 'lost' WHERE status = 'running' "
-            "AND run_id IN (SELECT unnest(?::VARCHAR[]))",
-            [[run_id for (run_id,) in rows]],
-        )
+        lose_steps_of(connection, [run_id for (run_id,) in rows])
         lost += len(rows)
     return lost
+
+
+def lose_steps_of(connection: duckdb.DuckDBPyConnection, runs: Collection[str]) -> None:
+    """Mark as lost the steps that ran when their ``runs`` were lost."""
+    connection.execute(
+        "UPDATE data.steps SET status = 'lost' WHERE status = 'running' "
+        "AND run_id IN (SELECT unnest(?::VARCHAR[]))",
+        [list(runs)],
+    )
 
 
 def take_deliveries(

@@ -273,6 +273,30 @@ def test_unfinished_runs_of_a_dead_host_are_lost(open_store: Callable[..., Store
     assert got["steps"][0]["status"] == "lost"
 
 
+def test_steps_that_ran_are_lost_with_their_run(store: Store) -> None:
+    """Whoever lost the run, and also where a step is told of afterwards; not those that ended, and
+    not those of a run that ended in another way."""
+    going, ended = (run(status="running", finished_at=None) for _ in range(2))
+    steps = [StepRecord("a", 0, "succeeded"), StepRecord("b", 1, "running")]
+    for record in (going, ended):
+        store.append(entry(record, RunDetail(steps=steps)))
+    store.append(entry(run(run_id=ended.run_id, status="cancelled")))
+    store.get_run(going.run_id).result(WAIT)
+    for record in (going, ended):
+        lost = run(run_id=record.run_id, status="lost", error=ErrorInfo("L", "l"))
+        store.append(entry(lost))
+    assert statuses(store, going.run_id) == ["succeeded", "lost"]
+    late = RunDetail(steps=[StepRecord("c", 2, "running")])
+    store.append(DetailEntry(going.run_id, raw(late)))
+    assert statuses(store, going.run_id) == ["succeeded", "lost", "lost"]
+    assert statuses(store, ended.run_id) == ["succeeded", "running"]
+
+
+def statuses(store: Store, run_id: str) -> list[str]:
+    """Those of the steps of a run."""
+    return [one["status"] for one in store.get_run(run_id).result(WAIT)["steps"]]
+
+
 def test_a_note_is_kept_with_its_snapshot(store: Store) -> None:
     """Deploying the same thing again keeps the number; a new note replaces the old one, and none
     leaves it."""
