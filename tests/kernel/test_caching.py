@@ -14,7 +14,7 @@ from warmcell import link
 from warmcell.caching import CachePolicy
 from warmcell.caching.key import digest_of
 from warmcell.client import Client
-from warmcell.errors import Conflict, DefinitionError, NotFound, UsageError
+from warmcell.errors import ArtifactError, Conflict, DefinitionError, NotFound, UsageError
 from warmcell.ids import new_id, now
 from warmcell.runner import CancelToken
 from warmcell.runner.execution import Execution
@@ -378,6 +378,36 @@ def test_what_was_deleted_runs_again(cell: Notebook) -> None:
     assert reasons(cell("brief(1)")) == {"short_lived": "there are no results of it yet"}
     assert Client().clear_cache(pipeline="brief") == 1
     assert reasons(cell("brief(1)")) == {"short_lived": "there are no results of it yet"}
+
+
+def test_a_step_whose_output_is_refused_says_so_each_time(cell: Notebook) -> None:
+    """Not that there are no results yet, as if the next run had some; once that is put right, it
+    is taken like any other."""
+    cell(
+        "import threading\n"
+        "@step\ndef lock(n: int) -> Annotated[object, 'the-lock']:\n"
+        "    return threading.Lock()\n"
+        "@step\ndef other(n: int) -> int:\n    return n\n"
+        "@pipeline\ndef locking(n: int = 1):\n    lock(n)\n    return other(n)\n"
+        "one = locking()"
+    )
+    before = cell["one"].id
+    for _ in range(2):
+        run = cell("locking()")
+        said = reasons(run)["lock"]
+        assert f"its output `the-lock` is not kept, as in run {before}: A value of type" in said
+        assert cached(run)["other"]
+        before = run.id
+    error = cell.fails("load_artifact('the-lock')")
+    assert isinstance(error, Conflict)
+    assert "was not kept" in str(error)
+    assert "Ask again" not in str(error)
+    error = cell.fails("Client().list_artifact_versions('the-lock')[0].load()")
+    assert isinstance(error, ArtifactError)
+    assert "was not kept" in str(error)
+    cell("@step\ndef lock(n: int) -> Annotated[object, 'the-lock']:\n    return n\n")
+    cell("locking()")
+    assert cached(cell("locking()"))["lock"]
 
 
 def test_artifacts_that_are_handed_in_count_by_their_content(cell: Notebook) -> None:

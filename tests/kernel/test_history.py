@@ -332,6 +332,7 @@ def test_what_is_no_golden_set_is_refused(cell: Notebook) -> None:
         ("save_golden('x')", UsageError, "Which calls"),
         ("save_golden('../x', deployment='live')", UsageError, "no name of a golden set"),
         ("save_golden('x', deployment='live', where='false')", NotFound, "would be empty"),
+        ("save_golden('x', deployment='nope')", NotFound, "no deployment 'nope'"),
         ("save_golden('x', wanted, inputs=['a'], outputs=['b'])", UsageError, "no column 'a'"),
         ("save_golden('x', wanted)", UsageError, "which runs its lines are"),
         ("load_golden('nothing')", NotFound, "nothing"),

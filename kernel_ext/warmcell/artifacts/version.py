@@ -234,6 +234,8 @@ class ArtifactVersion:
                 f"Version {self.version} of artifact '{self.artifact}' is {self.status}.",
                 hint="It is still being written: load it again in a moment."
                 if self.status == "pending"
+                else "Its value was not kept. Run what makes it again, once that is put right."
+                if self.status.startswith("refused")
                 else "Run the pipeline that made it again.",
             )
         row = {name: self._row.get(name) for name in Stored.__struct_fields__ if name != "value"}

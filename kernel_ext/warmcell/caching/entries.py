@@ -55,6 +55,7 @@ class Entries:
         self._full: set[str] = set()  # of which there may be more
         self._by_step: dict[str, dict[str, Entry]] = {}
         self.of_resumed: set[str] = set()  # keys
+        self._refused: dict[str, dict[str, str]] = {}
         self._lock = threading.Lock()
 
     def of(self, step: str) -> list[Entry]:
@@ -73,6 +74,14 @@ class Entries:
                 self._known |= names
             found_ = list(self._by_step.get(step, {}).values())
         return sorted(found_, key=lambda one: one.created_at, reverse=True)
+
+    def lacking(self, step: str) -> str:
+        """Why there are no entries of a step."""
+        found = self._refused.get(step)
+        if found is None:
+            return "there are no results of it yet"
+        reason = found["status"].removeprefix("refused: ")
+        return f"its output `{found['output']}` is not kept, as in run {found['run_id']}: {reason}"
 
     def complete(self, step: str) -> bool:
         """Whether :meth:`of` gave all entries of a step."""
@@ -95,6 +104,7 @@ class Entries:
     def _take(self, request: dict[str, Any]) -> list[Entry]:
         answer = self._ask(request)
         self._full.update(answer["full"])
+        self._refused.update(answer.get("refused") or {})
         self._known.update(answer["steps"])
         found = [_entry(row, answer["versions"]) for row in answer["entries"]]
         for one in found:

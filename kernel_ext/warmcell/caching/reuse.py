@@ -170,7 +170,7 @@ class Reuse:
         complete = self._entries.complete(name) or not looks
         near = [one for one in entries if _fits(one.parts, call.parts)]
         if not near and complete:
-            raise Unknown(_different(call.parts, entries))
+            raise Unknown(_different(call.parts, entries) or self._entries.lacking(name))
         try:  # what steps before it gave has to be written before it can be compared
             key = self._calls.key(call, WAIT_SECONDS)
         except Pending:
@@ -178,7 +178,7 @@ class Reuse:
         found = self._entries.find(name, key.digest) if looks else None
         found = found or next((one for one in entries if one.key == key.digest), None)
         if found is None:
-            raise Unknown(_different(key.parts, entries))
+            raise Unknown(_different(key.parts, entries) or self._entries.lacking(name))
         self._check(found, call.policy)
         return found
 
@@ -302,9 +302,9 @@ def _fits(parts: dict[str, str], known: dict[str, str]) -> bool:
 
 
 def _different(parts: dict[str, str], entries: list[Entry]) -> str:
-    """Why none of ``entries`` fits."""
+    """Why none of ``entries`` fits; empty where there is none."""
     if not entries:
-        return "there are no results of it yet"
+        return ""
     inputs = any(name[:6] == "input " for name in parts)
     found: list[tuple[int, list[str], Entry]] = []
     for entry in entries:

@@ -100,7 +100,7 @@ def save_golden(
     ``"night-shift@2"``.
 
     Raises:
-        NotFound: no such run, or no call that is as asked.
+        NotFound: no such run or deployment, or no call that is as asked.
         UsageError: a call without an answer to expect, a column that there is not, or a name that
             is none.
     """
@@ -120,6 +120,8 @@ def save_golden(
         ids = _ids(client, runs, deployment, (last, since, where, sample))
         cases, pipeline, found = _of_runs(client, ids)
         deployment = deployment or found
+    if not cases and deployment is not None:
+        client.get_deployment(deployment)  # there may be no calls because there is no such one
     if not cases:
         raise NotFound(f"The golden set '{name}' would be empty: no call is as asked.")
     value = {

@@ -73,7 +73,8 @@ def put_cache(connection: DuckDBPyConnection, records: Iterable[CacheRecord]) ->
 def cached_steps(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[str, Any]:
     """Return ``entries``, the newest first, and the artifact ``versions`` that they name, by id: as
     ``find_version`` has them, as far as a load needs it and without long values. ``steps`` are
-    those that were looked for, ``full`` those of which there may be more.
+    those that were looked for, ``full`` those of which there may be more, and ``refused`` says by
+    step why what it gave last was not kept, where there is no entry of it.
 
     Raises :class:`QueryError` for a request that makes no sense.
     """
@@ -83,6 +84,7 @@ def cached_steps(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[st
     entries: dict[str, dict[str, Any]] = {}
     names: list[str] = []
     full: list[str] = []
+    refused: dict[str, dict[str, str]] = {}
     if wanted.steps is not None:
         names = wanted.steps.split(",")
         if wanted.pipeline is not None:
@@ -107,6 +109,7 @@ def cached_steps(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[st
                 entries[one["key"]] = one
         full = [name for name, count in counts.items() if count > wanted.each]
         full = sorted(names) if len(found) == MOST else full
+        refused = _refused(cursor, [name for name in names if name not in counts])
     if wanted.keys is not None:
         where = "WHERE key IN (SELECT unnest(?::VARCHAR[]))"
         for one in _entries(cursor, f"{_SELECT} {where}", [wanted.keys.split(",")]):
@@ -131,6 +134,25 @@ def cached_steps(cursor: DuckDBPyConnection, request: dict[str, Any]) -> dict[st
         "versions": {version["id"]: version for version in found},
         "steps": names,
         "full": full,
+        "refused": refused,
+    }
+
+
+def _refused(cursor: DuckDBPyConnection, steps: list[str]) -> dict[str, dict[str, str]]:
+    """The newest refusal of each of ``steps``: ``output``, ``run_id`` and ``status``. A step of
+    which a later run kept all has none."""
+    if not steps:
+        return {}
+    rows = cursor.execute(
+        "SELECT step, arg_max(name, id) FILTER (status LIKE 'refused%'), max(run_id), "
+        "arg_max(status, id) FILTER (status LIKE 'refused%') FROM data.artifact_versions "
+        "WHERE step IN (SELECT unnest(?::VARCHAR[])) GROUP BY step "
+        "HAVING max(run_id) FILTER (status LIKE 'refused%') = max(run_id) LIMIT ?",
+        [steps, MOST],
+    ).fetchall()
+    return {
+        step: {"output": output, "run_id": run_id, "status": status}
+        for step, output, run_id, status in rows
     }
 
 

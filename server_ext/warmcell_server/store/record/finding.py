@@ -88,10 +88,14 @@ def _by_name(cursor: DuckDBPyConnection, wanted: Wanted) -> dict[str, Any]:
     if not found:
         raise _missing(cursor, wanted)
     if latest and found[0]["status"] != "stored":
+        status = found[0]["status"]
         raise Conflict(
-            f"No version of artifact {wanted.name!r} is stored: the newest one is "
-            f"{found[0]['status']}.",
-            hint="Ask again once it is stored, or run its step again.",
+            f"No version of artifact {wanted.name!r} is stored: the newest one is {status}.",
+            hint="Ask again once it is stored."
+            if status == "pending"
+            else "Its value was not kept. Run what makes it again, once that is put right."
+            if status.startswith("refused")
+            else "Run what makes it again.",
         )
     return found[0]
 
