@@ -8,6 +8,7 @@ import datetime
 import io
 import math
 import sqlite3
+import warnings
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -347,6 +348,28 @@ class TestTables:
         pd.testing.assert_frame_equal(again, frame, check_freq=False)
         for name in frame.select_dtypes("object").columns:
             assert list(map(type, again[name])) == list(map(type, frame[name]))
+
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            pd.DataFrame({"a": [1, 2]}, index=pd.Index([5, 6], name=0)),
+            pd.DataFrame({"a": [1, 2]}, index=pd.RangeIndex(2, name=0)),
+            pd.DataFrame({"a": [1]}, index=pd.MultiIndex.from_tuples([(1, "x")], names=[0, "k"])),
+            pd.DataFrame([[1, 2]], columns=[1, "a"]),
+            pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([(1, "a"), ("b", 2)])),
+            pd.Series([1.5], index=pd.Index(["x"], name=("of", 2))),
+        ],
+        ids=["index", "range", "levels", "columns", "levels of columns", "series"],
+    )
+    def test_names_that_are_no_texts_come_back_without_a_warning(
+        self, frame: Any, blobs: Path
+    ) -> None:
+        """Parquet would make texts of them: nobody is to be told so of what is kept as it is."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            again = there_and_back(frame, blobs)
+        check = pd.testing.assert_frame_equal if frame.ndim == 2 else pd.testing.assert_series_equal
+        check(again, frame)
 
     @often
     @given(series=hpd.series(dtype=float), name=st.one_of(st.none(), st.text(), st.integers()))

@@ -60,6 +60,7 @@ class Frames(Serializer):
             arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
         except ImportError as error:
             raise TypeError("Parquet needs pyarrow") from error
+        _check_names(value)
         try:
             table = arrow.Table.from_pandas(value)
             check_table(table)
@@ -97,6 +98,19 @@ def _frequency(index: Any) -> str | None:
     text = str(frequency.freqstr)
     same = import_module("pandas.tseries.frequencies").to_offset(text) == frequency
     return text if same else None
+
+
+def _check_names(frame: Any) -> None:
+    """Raise ``TypeError`` for names that pyarrow makes texts of, and warns of it: whoever looks at
+    a warning would think that they are lost."""
+    pandas = sys.modules["pandas"]
+    index, columns = frame.index, frame.columns
+    named = isinstance(index, pandas.RangeIndex) or all(
+        name is None or isinstance(name, str) for name in index.names
+    )
+    levels = columns.levels if columns.nlevels > 1 else [columns]
+    if not named or any("mixed" in pandas.api.types.infer_dtype(one) for one in levels):
+        raise TypeError("Parquet would give other names back")
 
 
 def _check(frame: Any, table: Any) -> None:
