@@ -195,8 +195,11 @@ class StepContext(_Context):
         return step.function(*args, **kwargs)
 
     def log_metadata(self, metadata: dict[str, Any]) -> None:
-        """Keep ``metadata`` with this step run."""
-        self.run.metadata(self.step_name, metadata)
+        """Keep ``metadata`` with this step run. Raises :class:`UsageError` for values that cannot
+        be kept."""
+        from warmcell.metadata.values import check
+
+        self.run.metadata(self.step_name, check(metadata))
 
     @property
     def pipeline_run(self) -> PipelineContext:
@@ -289,8 +292,11 @@ class PipelineContext(_Context):
         return self.run.run_name
 
     def log_metadata(self, metadata: dict[str, Any]) -> None:
-        """Keep ``metadata`` with this run."""
-        self.run.metadata("", metadata)
+        """Keep ``metadata`` with this run. Raises :class:`UsageError` for values that cannot be
+        kept."""
+        from warmcell.metadata.values import check
+
+        self.run.metadata("", check(metadata))
 
     def __repr__(self) -> str:
         return f"PipelineContext({self.pipeline_name!r}, run_id={self.run_id!r})"

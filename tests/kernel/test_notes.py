@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,15 +77,45 @@ def test_metadata_is_typed_and_nested() -> None:
     assert found.to_json() == found.to_json()
 
 
-def test_what_has_no_json_form_is_described() -> None:
+def test_what_is_large_or_an_array_is_described() -> None:
     """Nothing is dropped, and nothing fails the run."""
-    found = within(
-        lambda: log_metadata({"thing": object(), "none": None, "big": list(range(9999))})
-    )
-    logged = found.steps["split"].run_metadata
-    assert logged["thing"]["$type"] == "object"
+    values = {"array": np.zeros(99_999), "none": None, "big": list(range(9999)), "long": "é" * 8192}
+    logged = within(lambda: log_metadata(values)).steps["split"].run_metadata
+    assert logged["array"]["$type"] == "numpy.ndarray"
     assert logged["none"] is None
     assert logged["big"]["$type"] == "list"
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        log_metadata,
+        lambda values: log_metadata(values, infer_artifact=True, artifact_name="low"),
+        lambda values: get_step_context().log_metadata(values),
+        lambda values: get_pipeline_context().log_metadata(values),
+        lambda values: get_step_context().add_output_metadata(values, "low"),
+    ],
+    ids=["step", "artifact", "context", "run", "output"],
+)
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (object(), "The metadata 'thing' holds an object of type object, which JSON"),
+        ({"a": [1, (object(),)]}, "The metadata 'thing' holds an object of type object, which"),
+        ("é" * 8193, "A text in the metadata 'thing' takes 16386 bytes, and 16384 are the most"),
+        (["x" * 16385], "A text in the metadata 'thing' takes 16385 bytes"),
+    ],
+    ids=["object", "nested", "text", "text in a list"],
+)
+def test_what_would_only_be_a_name_is_refused(log: Any, value: Any, why: str) -> None:
+    """Where it is logged, with its key; nothing else of the call is kept."""
+
+    def body() -> None:
+        with pytest.raises(UsageError, match=re.escape(why)):
+            log({"fine": 1, "thing": value})
+
+    found = within(body)
+    assert found.metadata == {}
 
 
 def test_notes_of_outputs_that_are_not_kept_stay_with_the_step() -> None:

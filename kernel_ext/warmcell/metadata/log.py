@@ -47,7 +47,8 @@ def log_metadata(
     ``step::key``, so that several may use the same key.
 
     Raises:
-        UsageError: nothing is named outside of a run, or what is named does not go together.
+        UsageError: nothing is named outside of a run, or what is named does not go together; a
+            value is an object that JSON does not have, or a text of more than 16 kB.
         NotFound: there is no such thing.
     """
     values = check(metadata)

@@ -24,17 +24,50 @@ _SPECIAL: dict[str, Any] = {
 }  # fmt: skip
 _PLAIN = (str, int, float, bool, dict, list)
 _DEEPEST = 50
+_MANY = 10_000  # items of a container that are looked at
+_ATOMS = frozenset({int, float, bool, type(None), StorageSize})
+LARGEST = 16_384  # bytes of a text, as over HTTP
 _encode = msgspec.json.Encoder().encode
 
 
 def check(metadata: Any) -> dict[str, Any]:
-    """``metadata`` with its keys as texts. Raises :class:`UsageError` for what is no dict."""
+    """``metadata`` with its keys as texts. Raises :class:`UsageError` for what is no dict, for an
+    object that would be nothing but the name of its class, and for a text that is too long."""
     if not isinstance(metadata, Mapping):
         raise UsageError(
             f"Metadata is a dict, not {type(metadata).__name__}.",
             hint='Write for example {"accuracy": 0.9}.',
         )
-    return {str(key): value for key, value in metadata.items()}
+    found = {str(key): value for key, value in metadata.items()}
+    for key, value in found.items():
+        _check(key, value, 0)
+    return found
+
+
+def _check(key: str, value: Any, depth: int) -> None:
+    from warmcell.artifacts.registry import serializer_for
+
+    kind = plain_type(value)
+    if kind in _ATOMS:
+        return
+    if isinstance(value, str):
+        size = len(value.encode("utf-8", "surrogatepass"))
+        if size > LARGEST:
+            raise UsageError(
+                f"A text in the metadata {key!r} takes {size} bytes, and {LARGEST} are the most.",
+                hint="Save it as an artifact: save_artifact(value, name).",
+            )
+    elif kind in (dict, list, tuple, set, frozenset):
+        if depth < _DEEPEST and len(value) <= _MANY:  # what is larger is described
+            for inner in list(value.values()) if kind is dict else list(value):
+                _check(key, inner, depth + 1)
+    elif serializer_for(value).kind == "pickle":
+        name = kind.__name__
+        raise UsageError(
+            f"The metadata {key!r} holds an object of type {name}, which JSON does not have.",
+            hint="Log a number, a text, a list or a dict of it, such as str(value), or save it as "
+            "an artifact: save_artifact(value, name).",
+        )
 
 
 def encoded(key: str, value: Any) -> tuple[bytes, str]:
