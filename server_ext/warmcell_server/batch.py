@@ -47,7 +47,8 @@ class BatchRuns:
         detail = message.detail
         if message.run is None:
             if detail is not None:
-                self._store.append(DetailEntry(message.run_id, msgspec.Raw(detail)))
+                ended = message.run_id not in self._running
+                self._store.append(DetailEntry(message.run_id, msgspec.Raw(detail)), soon=ended)
             return
         run = _decode(message.run)
         run.host_id = self._host_id
@@ -58,7 +59,9 @@ class BatchRuns:
         else:
             self._running[run.run_id] = (worker, run)
         try:
-            self._store.append(RunEntry(run, None if detail is None else msgspec.Raw(detail)))
+            parts = None if detail is None else msgspec.Raw(detail)
+            # The next run of the notebook asks what it can take of this one.
+            self._store.append(RunEntry(run, parts), soon=run.status in TERMINAL)
         finally:
             self._end_events(run)
 

@@ -72,7 +72,8 @@ class Frames(Serializer):
 
     def load(self, parts: Incoming) -> Any:
         with parts.checking(_FILE) as path:
-            frame = import_module("pyarrow.parquet").ParquetFile(path).read().to_pandas()
+            file = import_module("pyarrow.parquet").ParquetFile(path, memory_map=True)
+            frame = file.read().to_pandas()  # copies: nothing of the mapped file is in it
         if (frequency := parts.form.get("freq")) is not None:
             frame.index.freq = frequency
         if "series" not in parts.form:

@@ -103,20 +103,23 @@ class Store:
 
     # -- recording ---------------------------------------------------------------------------
 
-    def append(self, entry: Entry, *, durable: bool = False) -> Future[None] | None:
+    def append(
+        self, entry: Entry, *, durable: bool = False, soon: bool = False
+    ) -> Future[None] | None:
         """Hand a record to the operating system; with ``durable`` also return a future that is
-        done when it is committed.
+        done when it is committed. ``soon``: somebody is likely to read it next, who shall not have
+        to wait until it is a row.
 
         Once this returns, the record survives the death of the process. Raises
         :class:`StoreFull` without room; then nothing of it was recorded.
         """
-        self.append_line(self._encoder.encode(entry))
+        self.append_line(self._encoder.encode(entry), soon=soon)
         return self._membership.perform(op.Flush()) if durable else None
 
-    def append_line(self, line: bytes) -> None:
+    def append_line(self, line: bytes, *, soon: bool = False) -> None:
         """Append a record that is encoded already: JSON of an ``Entry``, without a newline."""
         self._spool.append(line)
-        self._membership.wake()
+        self._membership.wake(soon=soon)
         self._grow()
 
     def admit(self) -> None:

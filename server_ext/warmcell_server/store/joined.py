@@ -90,8 +90,9 @@ class Joined:
             self._connection.send(Ask(ask, operation))
         return future
 
-    def wake(self) -> None:
-        """Say that something was spooled. Cheap when the owner knows that there is something."""
+    def wake(self, *, soon: bool = False) -> None:
+        """Say that something was spooled. Cheap when the owner knows that there is something, who
+        stores it in a while, be it wanted ``soon`` or not."""
         with self._lock:
             if self._told:
                 self._more = True

@@ -107,11 +107,11 @@ class Membership:
                 return future
         return backend.perform(operation)
 
-    def wake(self) -> None:
-        """Say that this host's spool grew."""
+    def wake(self, *, soon: bool = False) -> None:
+        """Say that this host's spool grew, and whether that is likely to be read soon."""
         backend = self._backend
         if backend is not None:
-            backend.wake()
+            backend.wake(soon=soon)
 
     def close(self) -> None:
         """Store what is spooled and let go of everything; harmless when repeated.

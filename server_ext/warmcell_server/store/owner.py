@@ -79,9 +79,9 @@ class Owner:
             return True
         return is_held(self._layout.hosts / f"{host_id}.lock")
 
-    def wake(self) -> None:
-        """Say that something was spooled."""
-        self._writer.wake()
+    def wake(self, *, soon: bool = False) -> None:
+        """Say that something was spooled, and whether it is likely to be read soon."""
+        self._writer.wake(soon=soon)
 
     def sweep(self) -> Future[int]:
         """Mark the unfinished runs and artifacts of dead hosts as lost, and forget those

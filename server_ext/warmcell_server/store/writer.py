@@ -24,6 +24,7 @@ __all__ = ["Writer"]
 T = TypeVar("T")
 
 INTERVAL = 2.0  # seconds from the first spooled line to its batch, unless somebody reads before
+SOON = 0.2  # seconds until what somebody will ask for next is ready for it
 RETRY = 1.0  # seconds until a full disk is tried again
 
 
@@ -45,16 +46,19 @@ class Writer:
         self._ingested = ingested
         self._changed = threading.Condition()
         self._dirty = False
+        self._hurried = False
         self._closing = False
         self._jobs: deque[tuple[Future[Any], Callable[[DuckDBPyConnection], Any] | None]] = deque()
         self._thread = threading.Thread(target=self._run, name="warmcell-store", daemon=True)
         self._thread.start()
 
-    def wake(self) -> None:
-        """Say that something was spooled. Cheap when that is already known."""
-        if not self._dirty:
+    def wake(self, *, soon: bool = False) -> None:
+        """Say that something was spooled, and whether it is likely to be read soon. Cheap when that
+        is already known."""
+        if not self._dirty or (soon and not self._hurried):
             with self._changed:
                 self._dirty = True
+                self._hurried |= soon
                 self._changed.notify()
 
     def ingest(self) -> Future[None]:
@@ -89,8 +93,12 @@ class Writer:
             with self._changed:
                 self._changed.wait_for(lambda: self._dirty or self._jobs or self._closing)
                 pause = max(INTERVAL, retry_at - time.monotonic())
-                self._changed.wait_for(lambda: self._jobs or self._closing, timeout=pause)
-                self._dirty = False
+                self._changed.wait_for(
+                    lambda: self._jobs or self._closing or self._hurried, timeout=pause
+                )
+                if self._hurried:
+                    self._changed.wait_for(lambda: self._jobs or self._closing, timeout=SOON)
+                self._dirty = self._hurried = False
                 jobs, self._jobs = self._jobs, deque()
                 closing = self._closing
             trouble = self._ingest()
