@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from abc import abstractmethod
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -41,9 +42,9 @@ class _Fielded(Serializer):
         data = parts.read("value.json") if parts.names else json.dumps(parts.value).encode()
         return pydantic.TypeAdapter(kind).validate_json(data)
 
+    @abstractmethod
     def takes(self, kind: Any) -> bool:
         """Whether ``kind`` is a class of this serializer's."""
-        raise NotImplementedError
 
     def _class(self, parts: Incoming) -> Any:
         """The class of the value. A module is imported for it only where this user signed that."""

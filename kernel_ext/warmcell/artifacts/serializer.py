@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ class Summary(NamedTuple):
     json: bytes | None = None
 
 
-class Serializer:
+class Serializer(ABC):
     """One kind of value. Instances hold no state and are used by many threads at once.
 
     For a class of your own, subclass this, set ``kind``, write :meth:`save` and :meth:`load`, and
@@ -45,14 +46,14 @@ class Serializer:
         None where there is none, so that the value is written before its run goes on."""
         return None
 
+    @abstractmethod
     def save(self, value: Any, out: Outgoing) -> None:
         """Write ``value``. Raises ``ValueError`` or ``TypeError`` if this kind cannot give it back
         as it is: it is pickled then."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load(self, parts: Incoming) -> Any:
         """Read what :meth:`save` wrote."""
-        raise NotImplementedError
 
     def facts(self, value: Any) -> dict[str, Any]:
         """What to know about ``value`` without loading it: JSON values by name."""

@@ -10,6 +10,7 @@ from warmcell.context import looks_up
 from warmcell.ids import new_id
 from warmcell.model.inrun import check_may_make, pin_of
 from warmcell.model.version import ModelInfo, ModelVersion, path_of
+from warmcell.remote.asking import Asking
 from warmcell.remote.page import Page
 from warmcell.remote.pipelines import tags_text
 
@@ -20,13 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["ModelClient"]
 
 
-class ModelClient:
+class ModelClient(Asking):
     """Models and their versions. What is not there raises :class:`~warmcell.errors.NotFound`."""
-
-    def _call(
-        self, method: str, path: str, body: object | None = None, *, timeout: float = 30.0
-    ) -> Any:
-        raise NotImplementedError
 
     def create_model(
         self, name: str, *, tags: Sequence[str] | None = None, **about: Any

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from warmcell.context import looks_up
 from warmcell.errors import UsageError
+from warmcell.remote.asking import Asking
 from warmcell.remote.pipelines import tags_text
 
 if TYPE_CHECKING:
@@ -23,14 +24,9 @@ FILTERS = (
 )  # fmt: skip
 
 
-class ArtifactClient:
+class ArtifactClient(Asking):
     """Artifacts and their versions. What is not there raises
     :class:`~warmcell.errors.NotFound`."""
-
-    def _call(
-        self, method: str, path: str, body: object | None = None, *, timeout: float = 30.0
-    ) -> Any:
-        raise NotImplementedError
 
     def get_artifact_version(
         self,

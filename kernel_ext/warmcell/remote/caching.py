@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from warmcell.remote.asking import Asking
 
 __all__ = ["CacheClient"]
 
 
-class CacheClient:
+class CacheClient(Asking):
     """Methods of :class:`warmcell.client.Client` on the cache of steps."""
-
-    def _call(
-        self, method: str, path: str, body: object | None = None, *, timeout: float = 30.0
-    ) -> Any:
-        raise NotImplementedError
 
     def clear_cache(
         self, step: str | None = None, *, pipeline: str | None = None, run: str | None = None

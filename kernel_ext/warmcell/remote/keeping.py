@@ -7,6 +7,7 @@ from os import PathLike
 from typing import Any
 
 from warmcell.errors import UsageError
+from warmcell.remote.asking import Asking
 
 __all__ = ["StoreClient"]
 
@@ -14,13 +15,8 @@ PRUNE_SECONDS = 600.0
 ALL_SECONDS = 3600.0  # for all that there is
 
 
-class StoreClient:
+class StoreClient(Asking):
     """The store of the history."""
-
-    def _call(
-        self, method: str, path: str, body: object | None = None, *, timeout: float = 30.0
-    ) -> Any:
-        raise NotImplementedError
 
     def store_usage(self) -> dict[str, Any]:
         """Return how much the store holds: the numbers of ``runs``, ``snapshots`` and

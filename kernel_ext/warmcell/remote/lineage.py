@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import quote, urlencode
 
 from warmcell.errors import UsageError
+from warmcell.remote.asking import Asking
 
 if TYPE_CHECKING:
     from warmcell.artifacts.version import ArtifactVersion
@@ -19,13 +20,8 @@ __all__ = ["LineageClient"]
 LINEAGE_SECONDS = 60.0
 
 
-class LineageClient:
+class LineageClient(Asking):
     """What came from what. What is not there raises :class:`~warmcell.errors.NotFound`."""
-
-    def _call(
-        self, method: str, path: str, body: object | None = None, *, timeout: float = 30.0
-    ) -> Any:
-        raise NotImplementedError
 
     def get_lineage(
         self,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
 
+from warmcell.remote.asking import Asking
 from warmcell.remote.page import Page
 
 if TYPE_CHECKING:
@@ -86,14 +87,9 @@ class PipelineInfo(Mapping[str, Any]):
         return f"<pipeline {self.id}: {self['runs']} runs, {self['snapshots']} snapshots{tags}>"
 
 
-class PipelineClient:
+class PipelineClient(Asking):
     """Pipelines that ran or were deployed. What is not there raises
     :class:`~warmcell.errors.NotFound`."""
-
-    def _call(
-        self, method: str, path: str, body: object | None = None, *, timeout: float = 30.0
-    ) -> Any:
-        raise NotImplementedError
 
     def list_pipelines(
         self, *, tags: str | Sequence[str] | None = None, tag: str | None = None

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 
 from warmcell.errors import UsageError
 from warmcell.metadata.values import restored
+from warmcell.remote.asking import Asking
 from warmcell.subjects import named
 from warmcell.tags import as_tags, check_color, check_name
 
@@ -83,13 +84,8 @@ def _about(given: dict[str, Any]) -> dict[str, Any]:
     return on
 
 
-class TagClient:
+class TagClient(Asking):
     """Tags and metadata. What is not there raises :class:`~warmcell.errors.NotFound`."""
-
-    def _call(
-        self, method: str, path: str, body: object | None = None, *, timeout: float = 30.0
-    ) -> Any:
-        raise NotImplementedError
 
     def create_tag(self, name: str, exclusive: bool = False, color: str | None = None) -> TagInfo:
         """Define a tag; see :class:`warmcell.Tag`. Raises :class:`~warmcell.errors.Conflict` where

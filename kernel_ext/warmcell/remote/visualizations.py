@@ -12,6 +12,7 @@ from uuid import UUID
 from warmcell.enums import CuratedVisualizationSize, VisualizationResourceTypes
 from warmcell.errors import ArtifactError, UsageError, WarmcellError
 from warmcell.ids import new_id
+from warmcell.remote.asking import Asking
 from warmcell.remote.page import Page
 
 if TYPE_CHECKING:
@@ -170,14 +171,9 @@ class CuratedVisualizations(Page[CuratedVisualization]):
         return f'<div style="display:flex;flex-wrap:wrap;gap:1%">{tiles}</div>'
 
 
-class VisualizationClient:
+class VisualizationClient(Asking):
     """What is shown with models, deployments and the like. What is not there raises
     :class:`~warmcell.errors.NotFound`."""
-
-    def _call(
-        self, method: str, path: str, body: object | None = None, *, timeout: float = 30.0
-    ) -> Any:
-        raise NotImplementedError
 
     @property
     def active_project(self) -> Project:
