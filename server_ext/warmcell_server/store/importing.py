@@ -13,7 +13,8 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -92,14 +93,26 @@ def fetched(folder: Path, manifest: Manifest, stage: Path, blobs: Path) -> dict[
         ) from error
 
 
-def take_in(connection: DuckDBPyConnection, stage: Path, manifest: Manifest, blobs: Path) -> Merged:
-    """Put the rows of the files in ``stage`` into the tables; for the writer, in a transaction.
+def take_in(
+    do: Callable[[Callable[[DuckDBPyConnection], Merged]], Merged],
+    stage: Path,
+    manifest: Manifest,
+    blobs: Path,
+) -> Merged:
+    """Put the rows of the files in ``stage`` into the tables. ``do`` does each part of that, always
+    with the writer's connection and in a transaction of its own.
 
     Raises :class:`QueryError` for files that do not have what they should.
     """
     present = {path.name for path in blobs.iterdir() if _DIGEST.fullmatch(path.name)}
+    return merge(lambda part: do(partial(_checked, part)), stage, manifest, present)
+
+
+def _checked(
+    part: Callable[[DuckDBPyConnection], Merged], connection: DuckDBPyConnection
+) -> Merged:
     try:
-        return merge(connection, stage, manifest, present)
+        return part(connection)
     except (
         duckdb.DataError,
         duckdb.ProgrammingError,
@@ -108,7 +121,10 @@ def take_in(connection: DuckDBPyConnection, stage: Path, manifest: Manifest, blo
     ) as error:
         if isinstance(error, duckdb.IOException) and "No space" in str(error):
             raise
-        raise QueryError(f"The export is damaged, nothing was taken: {error}") from error
+        raise QueryError(
+            f"The export is damaged: {error}",
+            hint="What came before that stays. Import it again once it is whole.",
+        ) from error
 
 
 def _exported(home: Path, folder: Path) -> Path:

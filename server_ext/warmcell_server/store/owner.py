@@ -195,12 +195,13 @@ class Owner:
             raise StoreError("The store is closed.") from error
 
     def _import(self, source: str) -> dict[str, Any]:
-        """Bring the files into the store's folder, then have the writer take their rows."""
+        """Bring the files into the store's folder, then have the writer take their rows, in parts
+        as for pruning."""
         blobs = self._layout.blobs
         with staging(self._layout) as stage:
             with opened(self._layout, source, len(migrations()), stage) as (folder, manifest):
                 files = fetched(folder, manifest, stage, blobs)
-            came = self._writer.submit(lambda con: take_in(con, stage, manifest, blobs)).result()
+            came = take_in(lambda part: self._writer.submit(part).result(), stage, manifest, blobs)
         return {"folder": source, "tables": came, **files}
 
     def _prune(self, wanted: op.Prune) -> dict[str, Any]:
