@@ -91,8 +91,8 @@ def test(arguments: Sequence[str]) -> None:
         # Without one the browser tests are skipped, so a failure here need not end the run.
         with_libraries = ["--with-deps"] if sys.platform == "linux" and os.geteuid() == 0 else []
         uv("run", "playwright", "install", "--only-shell", *with_libraries, "chromium", check=False)
-    # Most of a test is waiting for kernels and servers: more at a time than there are cores.
-    workers = str(min(4, 1 + (os.cpu_count() or 1)))
+    # Most of a test is waiting for kernels and servers: two at a time take little more than half.
+    workers = str(min(4, os.cpu_count() or 1))
     at_once = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     uv("run", "pytest", *(arguments or at_once))
 

@@ -610,7 +610,7 @@ class TestOwn:
             with pytest.raises(DefinitionError):
                 register(cls, serializer)  # type: ignore[arg-type]
         with pytest.raises(DefinitionError, match="numpy"):
-            register(Point, type("Other", (Serializer,), {"kind": "numpy"})())
+            register(Point, type("Other", (Points,), {"kind": "numpy"})())
         with pytest.raises(NotFound, match="hologram"):
             serializer_of("hologram")
 
