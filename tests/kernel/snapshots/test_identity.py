@@ -47,6 +47,8 @@ VARIANTS = {
     "operator": [BASE.replace("x * 2", "x + 2")],
     "global": [BASE.replace("1.5", "1.25")],
     "nested": [BASE.replace("[1, 2]", "[1, 3]")],
+    "first-text": [BASE.replace("return x * 2", "return ['a' + str(i) for i in range(x)]")],
+    "other-first-text": [BASE.replace("return x * 2", "return ['b' + str(i) for i in range(x)]")],
     "set": [BASE.replace('"blue"', '"black"')],
     "type": [BASE.replace('"low": 1.5', '"low": "1.5"')],
     "default": [BASE.replace("x: int = 3", "x: int = 4")],
