@@ -15,27 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 from warmcell import wire
 from warmcell.errors import Conflict, NotFound, StoreError, Unavailable
-from warmcell.ids import new_id, now
+from warmcell.ids import now
 from warmcell.records import TERMINAL, ErrorInfo, Status
 from warmcell_server import tracing
+from warmcell_server.admission import QUEUED_SECONDS, admitted, comes_back
 from warmcell_server.batch import BatchRuns
 from warmcell_server.callrecords import CallRecords
-from warmcell_server.calls import (
-    PLAIN,
-    CallResult,
-    Pending,
-    Waiting,
-    Wanted,
-    heard,
-    invoke_message,
-)
+from warmcell_server.calls import PLAIN, Pending, Waiting, Wanted, heard, invoke_message
 from warmcell_server.deployment import Deployment
 from warmcell_server.deployments import Deployments
 from warmcell_server.events import Events
 from warmcell_server.places import Places
-from warmcell_server.results import error_event, terminal_event
 from warmcell_server.shadowing import Shadowing
 from warmcell_server.store import Store
+from warmcell_server.telling import Telling
 from warmcell_server.workers import Binding, Worker
 
 if TYPE_CHECKING:
@@ -44,9 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Dispatcher"]
 
 SWEEP_SECONDS = 0.25
-LONGEST_SECONDS = 1e9  # of a timeout: more would be no date
 SHOW_RUNNING_AFTER = 1_000_000  # microseconds until a call in flight is shown in the history
-QUEUED_SECONDS = 24 * 3600.0  # an asynchronous run waits at most so long unless it says otherwise
 
 log = logging.getLogger("warmcell.dispatcher")
 
@@ -66,8 +57,7 @@ class Dispatcher:
         self.batch = BatchRuns(store, host_id, hub)
         self._store = store
         self._deployments = deployments
-        self._hub = hub
-        self._webhooks = webhooks
+        self._telling = Telling(hub, webhooks)
         self._records = CallRecords(store, host_id)
         self._calls: dict[str, Waiting] = {}  # by run id: all that have not ended
         self._pending: dict[int, Pending] = {}
@@ -116,48 +106,17 @@ class Dispatcher:
         at_once = not deployment.queue and self._places.room(deployment)
         if not at_once and len(deployment.queue) >= limits.max_queue:
             raise self._places.full(deployment)
-        moment = now()
-        created = arrived or moment
-        whole = _least(wanted.timeout, None if wanted.detached else limits.timeout)
-        if arrived and whole is not None and created + int(whole * 1_000_000) <= moment:
-            raise Unavailable(
-                f"The {whole:g} s of the call passed while the server or its store was not ready.",
-                hint="Send the request again, or give it more time.",
-            )
-        queue = _least(wanted.queue_timeout, limits.queue_timeout)
-        if queue is None and wanted.detached:
-            queue = QUEUED_SECONDS
-        run = _least(wanted.run_timeout, limits.run_timeout)
-        if wanted.detached:
-            run = _least(run, limits.timeout)
-        call = Waiting(
-            new_id(),
-            parameters,
-            user,
-            trigger,
-            wanted,
-            deployment,
-            created,
-            0 if whole is None else created + int(whole * 1_000_000),
-            0 if queue is None else created + int(queue * 1_000_000),
-            0 if run is None else int(run * 1_000_000),
-            asyncio.get_running_loop().create_future(),
-        )
-        if wanted.callback_url is not None:
-            self._webhooks.expect(
-                run_id=call.run_id, deployment=deployment.name, url=wanted.callback_url
-            )
+        call = admitted(deployment, parameters, user, trigger, wanted, arrived)
+        self._telling.expected(call)
         if wanted.kept or (wanted.stream and limits.record == "all"):  # its id is told at once
             self._records.admitted(call, "running" if at_once else "queued")
-        if wanted.stream or wanted.detached:
-            self._hub.open(call.run_id, deployment.name, user)
+        self._telling.opened(call)
         self._calls[call.run_id] = call
         if at_once:
-            self._send(call, moment)
+            self._send(call, now() if arrived else call.created_at)
         else:
             deployment.queue.append(call)
-            if wanted.stream or wanted.detached:
-                self._hub.state(call.run_id, "queued", queued_ahead=len(deployment.queue) - 1)
+            self._telling.queued(call, len(deployment.queue) - 1)
         return call
 
     def check_room(self, name: str, count: int) -> None:
@@ -171,22 +130,10 @@ class Dispatcher:
             raise Unavailable("The server is shutting down.", retry_after=5)
         if deployment.resting and self.wake is not None:
             self.wake(deployment)
-        if deployment.binding is None and not self._comes_back(deployment, wanted):
+        if deployment.binding is None and not comes_back(deployment, wanted):
             deployment.measures.refused["no_worker"] += 1
             raise deployment.unavailable
         return deployment
-
-    @staticmethod
-    def _comes_back(deployment: Deployment, wanted: Wanted) -> bool:
-        """Whether a call may wait for a worker: one is expected before the call's deadline."""
-        restoration = deployment.restoration
-        if restoration is None:
-            return False
-        limits = deployment.limits
-        seconds = _least(wanted.timeout, limits.timeout)
-        seconds = _least(seconds, _least(wanted.queue_timeout, limits.queue_timeout))
-        soon = restoration.next_at is None or seconds is None or seconds > restoration.retry_after
-        return soon or wanted.detached
 
     def _send(self, call: Waiting, moment: int) -> None:
         deployment, binding = call.deployment, self._route(call)
@@ -204,10 +151,8 @@ class Dispatcher:
             self._places.taken(pending)
         binding.in_flight += 1
         binding.calls += 1
-        wanted = call.wanted
-        tracing.queued(wanted.traceparent, deployment.name, call.created_at, moment)
-        if wanted.stream or wanted.detached:
-            self._hub.state(call.run_id, "running")
+        tracing.queued(call.wanted.traceparent, deployment.name, call.created_at, moment)
+        self._telling.begun(call)
         binding.worker.send(invoke_message(pending))
 
     @staticmethod
@@ -265,28 +210,7 @@ class Dispatcher:
         refused: StoreError | None = None
         if pending.shown or call.wanted.kept or deployment.limits.keeps(answer.status):
             refused = self._records.ended(pending, answer, started_at, finished_at)
-        pipeline = binding.body.pipeline
-        result = CallResult(
-            call.run_id,
-            call.wanted.run_name,
-            answer.status,
-            answer.outputs,
-            answer.parameters,
-            answer.error,
-            answer.errors,
-            seconds,
-            deployment.name,
-            pipeline,
-            binding.snapshot,
-            f"{pipeline}@{binding.snapshot}",
-            queued,
-            answer.steps,
-            answer.body,
-            answer.content_type,
-            answer.http_status,
-            answer.headers,
-        )
-        self._tell(call, result, refused)
+        self._telling.ended(pending, answer, seconds, queued, refused)
         if call.shadow:
             self._shadowing.ended(call, answer)
         elif deployment.traffic is not None and call.wanted.snapshot is None:
@@ -317,46 +241,7 @@ class Dispatcher:
         deployment.ended(status, now(), 0.0, (now() - call.created_at) / 1_000_000, [])
         if call.wanted.kept or deployment.limits.keeps(status):
             self._records.unserved(call, status, error)
-        result = CallResult(
-            call.run_id,
-            call.wanted.run_name,
-            status,
-            None,
-            None,
-            error,
-            None,
-            0.0,
-            deployment.name,
-            deployment.pipeline,
-            deployment.snapshot,
-            deployment.snapshot_id,
-            now() - call.created_at,
-        )
-        self._tell(call, result, None)
-
-    def _tell(self, call: Waiting, result: CallResult, refused: StoreError | None) -> None:
-        """Everybody who waits for the end of a call hears of it."""
-        if not call.future.done():
-            if refused is not None and not call.wanted.detached:
-                # A success says "recorded"; what could not be recorded is not acknowledged.
-                call.future.set_exception(refused)
-            else:
-                call.future.set_result(result)
-        if self._hub.knows(call.run_id):
-            unkept = None if call.wanted.detached else refused
-            self._hub.end(call.run_id, *terminal_event(result, unkept))
-        if call.wanted.callback_url is not None:
-            self._call_back(call, "failed" if result.status == "invalid" else result.status)
-
-    def _call_back(self, call: Waiting, status: str) -> None:
-        assert call.wanted.callback_url is not None
-        self._webhooks.deliver(
-            run_id=call.run_id,
-            deployment=call.deployment.name,
-            status=status,
-            url=call.wanted.callback_url,
-            traceparent=call.wanted.traceparent or tracing.derive(call.run_id),
-        )
+        self._telling.unserved(call, status, error)
 
     # -- what is known of a call in flight ---------------------------------------------------
 
@@ -459,8 +344,7 @@ class Dispatcher:
         if call.wanted.detached:  # it may have no deadline at all
             call.queue_deadline = now() + int(QUEUED_SECONDS * 1_000_000)
         deployment.queue.appendleft(call)
-        if call.wanted.detached:
-            self._hub.state(call.run_id, "queued", queued_ahead=0)
+        self._telling.queued(call, 0)
         if deployment.traffic is not None and call.wanted.snapshot is None:
             self._judge(pending, wire.Answer(pending.number, "lost"), 0.0)
 
@@ -483,11 +367,7 @@ class Dispatcher:
         error = call.deployment.unavailable
         if call.wanted.kept or (call.again and call.deployment.limits.keeps("lost")):
             self._records.unserved(call, "lost", ErrorInfo("RunLost", str(error)))
-        if call.wanted.callback_url is not None:
-            self._call_back(call, "lost")
-        if not call.future.done():
-            call.future.set_exception(error)
-        self._hub.end(call.run_id, *error_event(error, call.run_id, "lost"))
+        self._telling.turned_away(call, error)
 
     def removed(self, deployment: Deployment) -> None:
         """A deployment was undeployed: what waits for it is still executed, where that can be."""
@@ -588,13 +468,6 @@ def conflict_if_ended(status: str, run_id: str) -> None:
     """Raise :class:`Conflict` for a run that cannot be cancelled any more."""
     if status in TERMINAL:
         raise Conflict(f"Run '{run_id}' has already ended: it is {status}.")
-
-
-def _least(first: float | None, second: float | None) -> float | None:
-    if first is None or second is None:
-        given = second if first is None else first
-        return None if given is None else min(given, LONGEST_SECONDS)
-    return min(first, second, LONGEST_SECONDS)
 
 
 def _passed(deadline: int, queue_deadline: int, moment: int) -> bool:
