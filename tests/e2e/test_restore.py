@@ -167,12 +167,12 @@ def test_kernels_that_people_end(server: JupyterServer) -> None:
     wait_until(lambda: described(server, "who")["worker_pid"] != kernel.pid)
     first = server.invoke("who").json()["outputs"]["output"]
     assert first != kernel.pid
-    (own,) = {k["id"] for k in server.get("api/kernels").json()} - {kernel.id}
+    (own,) = server.kernels() - {kernel.id}
     server.delete(f"api/kernels/{own}")
     wait_until(lambda: described(server, "who")["worker_pid"] != first)
     assert server.invoke("who").json()["outputs"]["output"] not in (kernel.pid, first)
     assert server.delete("warmcell/api/v1/deployments/who").status == 200
-    wait_until(lambda: [k["id"] for k in server.get("api/kernels").json()] == [kernel.id])
+    wait_until(lambda: server.kernels() == {kernel.id})
 
 
 def test_the_notebook_takes_its_own_back(server: JupyterServer) -> None:
@@ -264,7 +264,7 @@ def test_a_standby_serves_at_once(server: JupyterServer) -> None:
     wait_until(lambda: described(server, "who")["standby"] == "ready")
     kernel.run("who.deploy('who', standby=True, timeout=77)")
     assert described(server, "who")["standby"] == "ready"
-    known = {k["id"] for k in server.get("api/kernels").json()} - {kernel.id}
+    known = server.kernels() - {kernel.id}
     assert len(known) == 1
     kernel.kill()
     served_by(server, "who", "dedicated")
@@ -279,7 +279,7 @@ def test_a_standby_serves_at_once(server: JupyterServer) -> None:
     assert server.invoke("who").json()["outputs"] == {"output": -again.pid}
     assert described(server, "who")["standby"] is None
     server.delete("warmcell/api/v1/deployments/who")
-    wait_until(lambda: {k["id"] for k in server.get("api/kernels").json()} <= {kernel.id, again.id})
+    wait_until(lambda: server.kernels() <= {kernel.id, again.id})
 
 
 def test_what_cannot_be_restored_says_why(server: JupyterServer, gate: Gate) -> None:
@@ -357,4 +357,4 @@ def test_a_kernel_that_dies_again_and_again(server: JupyterServer, gate: Gate) -
     assert server.delete("warmcell/api/v1/deployments/frail").status == 200
     assert waiting.getresponse().status == 503
     waiting.close()
-    wait_until(lambda: {k["id"] for k in server.get("api/kernels").json()} <= {kernel.id})
+    wait_until(lambda: server.kernels() <= {kernel.id})

@@ -154,10 +154,6 @@ def served(warmcell: Command, agent: str) -> Iterator[None]:
     warmcell("deployment", "delete", "waiting")
 
 
-def kernels(server: JupyterServer) -> set[str]:
-    return {kernel["id"] for kernel in server.get("api/kernels").json()}
-
-
 class TestDeploy:
     def test_a_module_is_served(self, warmcell: Command, server: JupyterServer, agent: str) -> None:
         """A module's pipeline is served from a kernel of its own, with its settings."""
@@ -169,7 +165,7 @@ class TestDeploy:
 
     def test_a_notebook_is_served(self, warmcell: Command, server: JupyterServer) -> None:
         """Of a notebook, the cells up to the pipeline run, and nothing behind it."""
-        before = kernels(server)
+        before = server.kernels()
         made = warmcell(
             "pipeline", "deploy", "triple.ipynb::tripling", "--name", "tripling", "--json"
         ).json()
@@ -177,9 +173,9 @@ class TestDeploy:
         called = warmcell("deployment", "invoke", "tripling", "--n=14")
         assert called.out == "42.0\n"
         assert not (server.root / "reached").exists()
-        (own,) = kernels(server) - before
+        (own,) = server.kernels() - before
         warmcell("deployment", "delete", "tripling")
-        wait_until(lambda: own not in kernels(server))
+        wait_until(lambda: own not in server.kernels())
 
     def test_deploying_again_replaces(self, warmcell: Command, server: JupyterServer) -> None:
         """A deployment of a dedicated kernel is replaced; the kernel of what is not warm ends."""
@@ -203,11 +199,11 @@ class TestDeploy:
         """What a notebook serves is taken over only when that is said."""
         author = server.kernel("author.ipynb")
         author.run("%load_ext warmcell\nimport run\nrun.weather_agent.deploy('mine')")
-        before = kernels(server)
+        before = server.kernels()
         refused = warmcell("pipeline", "deploy", "run.weather_agent", "--name", "mine", code=1)
         assert "author.ipynb" in refused.err
         assert "Traceback" not in refused.err
-        assert kernels(server) == before
+        assert server.kernels() == before
         warmcell("pipeline", "deploy", "run.weather_agent", "--name", "mine", "--overtake")
         assert warmcell("deployment", "describe", "mine", "--json").json()["worker"] == (
             "run.weather_agent"
@@ -216,22 +212,22 @@ class TestDeploy:
 
     def test_in_kernels_of_its_own(self, warmcell: Command, server: JupyterServer) -> None:
         """The kernel that loaded it ends, and only after it has said that all went well."""
-        before = kernels(server)
+        before = server.kernels()
         words = ("pipeline", "deploy", "run.weather_agent", "--name", "apart", "--set")
         made = warmcell(*words, "isolated=true", "--set", "keep_alive=true")
         assert made.out.strip().endswith("/warmcell/apart/")
         assert warmcell("deployment", "invoke", "apart", "--city=x").out == "x: 2 sunny days\n"
-        wait_until(lambda: len(kernels(server) - before) == 1)
+        wait_until(lambda: len(server.kernels() - before) == 1)
         shown = warmcell("deployment", "describe", "apart").out
         assert re.search(r"^replicas +1 of 1$", shown, re.MULTILINE)
         ended = warmcell(*words, "replicas=1000", code=2)
         assert "'replicas' does not fit" in ended.err
         warmcell("deployment", "delete", "apart")
-        wait_until(lambda: kernels(server) <= before)
+        wait_until(lambda: server.kernels() <= before)
 
     def test_a_kernel_that_dies(self, warmcell: Command, server: JupyterServer) -> None:
         """A dedicated kernel that dies is replaced by another, and calls are answered again."""
-        before = kernels(server)
+        before = server.kernels()
         made = warmcell("pipeline", "deploy", "run.weather_agent", "--name", "mortal", "--json")
         pid = made.json()["worker_pid"]
         path = "warmcell/api/v1/deployments/mortal"
@@ -245,7 +241,7 @@ class TestDeploy:
         wait_until(restored)
         assert warmcell("deployment", "invoke", "mortal", "--city=x").out == "x: 2 sunny days\n"
         warmcell("deployment", "delete", "mortal")
-        wait_until(lambda: kernels(server) <= before)
+        wait_until(lambda: server.kernels() <= before)
 
     @pytest.mark.parametrize(
         ("target", "code", "said"),
@@ -266,7 +262,7 @@ class TestDeploy:
         self, warmcell: Command, server: JupyterServer, target: str, code: int, said: str
     ) -> None:
         """The error names what was wrong, in the user's own lines, and no kernel stays."""
-        before = kernels(server)
+        before = server.kernels()
         ended = warmcell("pipeline", "deploy", target, code=code)
         assert said in ended.err
         assert server.invoke("from-the-cell", {"n": 1}).status == 404  # the cells only define
@@ -274,7 +270,7 @@ class TestDeploy:
             assert "value = {}['missing key']" in ended.err
         assert "site-packages" not in ended.err
         assert "dedicated.py" not in ended.err
-        assert kernels(server) <= before
+        assert server.kernels() <= before
 
     def test_misspelt_settings(self, warmcell: Command) -> None:
         """An unknown setting names the right one."""
@@ -285,13 +281,13 @@ class TestDeploy:
 class TestRun:
     def test_a_pipeline_runs_once(self, warmcell: Command, server: JupyterServer) -> None:
         """Outputs go to standard output, what steps print beside; the run is in the history."""
-        before = kernels(server)
+        before = server.kernels()
         ended = warmcell("pipeline", "run", "run.weather_agent", "--city=Oslo", "--days", "4")
         assert ended.out == "Oslo: 4 sunny days\n"
         assert "looking up Oslo" in ended.err
         newest = warmcell("runs", "list", "--limit", "1", "--json").json()[0]
         assert (newest["pipeline"], newest["trigger"]) == ("weather_agent", "command")
-        assert kernels(server) <= before
+        assert server.kernels() <= before
 
     def test_a_failing_run(self, warmcell: Command) -> None:
         """A run that fails says where, and ends with 1."""
@@ -309,13 +305,13 @@ class TestRun:
 
     def test_an_interrupt_ends_the_kernel(self, server: JupyterServer, served: None) -> None:
         """Ctrl-C at the command ends what it started."""
-        before = kernels(server)
+        before = server.kernels()
         process = start(("pipeline", "run", "run.waiting"), server.root, server.environment)
-        wait_until(lambda: bool(kernels(server) - before))
+        wait_until(lambda: bool(server.kernels() - before))
         os.kill(process.pid, signal.SIGINT)
         process.communicate(timeout=LIMIT)
         assert process.returncode == 130
-        wait_until(lambda: kernels(server) <= before)
+        wait_until(lambda: server.kernels() <= before)
 
 
 class TestInvoke:

@@ -21,10 +21,10 @@ def test_kernels_find_the_connection_file(serving: JupyterServer, author: Kernel
     assert json.loads(path.read_bytes())["pid"] == serving.pid
 
 
-def test_the_life_of_a_server(start_server: Callable[..., JupyterServer], tmp_path: Path) -> None:
+def test_the_life_of_a_server(start_server: Callable[..., JupyterServer]) -> None:
     """It takes its settings from the configuration, and leaves nothing behind at its end."""
     server = start_server(config={"Warmcell": {"body_limit": 2048}})
-    path = tmp_path / "state0" / "jupyter_runtime_dir" / f"warmcell-{server.pid}.json"
+    path = Path(server.environment["JUPYTER_RUNTIME_DIR"]) / f"warmcell-{server.pid}.json"
     assert path.exists()
 
     too_much = server.request(

@@ -119,7 +119,7 @@ def test_a_snapshot_that_is_not_warm(jupyter_server: JupyterServer, author: Kern
     wait_until(lambda: jupyter_server.get(path).json()["stored"] == "stored")
     author.run("for factor in range(12, 16): scaling.deploy('cold')")
     assert old not in jupyter_server.get("warmcell/api/v1/deployments/cold").json()["warm"]
-    before = {kernel["id"] for kernel in jupyter_server.get("api/kernels").json()}
+    before = jupyter_server.kernels()
     answers = [rerun(jupyter_server, mine, wait=False) for _ in range(3)]
     assert [answer.status for answer in answers] == [202, 202, 202]
     for answer in answers:
@@ -127,16 +127,16 @@ def test_a_snapshot_that_is_not_warm(jupyter_server: JupyterServer, author: Kern
         assert begun["url"].endswith(f"/cold/runs/{begun['run_id']}")
         run = author.value(f"Client().run_handle('{begun['run_id']}').wait(30).to_json()")
         assert (run["snapshot"], run["outputs"]) == (old, {"output": 11.0})
-    wait_until(lambda: {k["id"] for k in jupyter_server.get("api/kernels").json()} == before)
+    wait_until(lambda: jupyter_server.kernels() == before)
     described = jupyter_server.get("warmcell/api/v1/deployments/cold").json()
     assert old not in described["warm"]
     with ThreadPoolExecutor(1) as callers:
         late = callers.submit(rerun, jupyter_server, mine)
-        wait_until(lambda: {k["id"] for k in jupyter_server.get("api/kernels").json()} != before)
+        wait_until(lambda: jupyter_server.kernels() != before)
         author.run("hidden.deploy('cold')")
         answer = late.result()
     assert answer.status == 409, answer.text
-    wait_until(lambda: {k["id"] for k in jupyter_server.get("api/kernels").json()} == before)
+    wait_until(lambda: jupyter_server.kernels() == before)
 
 
 def test_what_cannot_be_run_again_says_why(jupyter_server: JupyterServer, author: Kernel) -> None:

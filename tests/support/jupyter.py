@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,15 +23,24 @@ from tests.support.kernels import Kernel
 START = 60.0
 STOP = 20.0
 PLAIN = "jupyter_server"
+# TCP ports of kernels are looked for before the kernel takes them; where hundreds of connections
+# are made meanwhile, somebody else has one now and then, and the kernel never answers.
+TRANSPORT = [] if sys.platform == "win32" else ["--KernelManager.transport=ipc"]
 # Loading these takes a fifth of a server's start, and only JupyterLab's own page needs them.
 LEFT_OUT = {"jupyterlab": False, "jupyter_lsp": False, "notebook_shim": False}
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that was free a moment ago, and that no connection will be given:
+    systems take the ports of those from 32768 (Linux) or 49152 up."""
+    for _ in range(100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", random.randrange(15_000, 32_000)))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise RuntimeError("no free port found")
 
 
 def clean_environment(folder: Path) -> dict[str, str]:
@@ -41,10 +54,13 @@ def clean_environment(folder: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("JUPYTER", "JPY_", "IPYTHON", "WARMCELL", "PYTEST", "OPENAI"))
     }
-    for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+    for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"):
         made = folder / name.lower()
         made.mkdir(mode=0o700, parents=True, exist_ok=True)
         kept[name] = str(made)
+    # The kernels' sockets lie here, and the path of a socket may have 107 characters.
+    kept["JUPYTER_RUNTIME_DIR"] = runtime = tempfile.mkdtemp(prefix="jupyter-")
+    atexit.register(shutil.rmtree, runtime, ignore_errors=True)
     return kept
 
 
@@ -107,6 +123,7 @@ class JupyterServer:
             "--ServerApp.port_retries=0", f"--ServerApp.root_dir={self.root}",
             f"--ServerApp.base_url={self.base_url}", f"--IdentityProvider.token={self.token}",
             *([f"--ServerApp.jpserver_extensions={LEFT_OUT}"] * (self._application == PLAIN)),
+            *TRANSPORT,
             *self._arguments,
         ]  # fmt: skip
         with self.log.open("ab") as log:
@@ -151,6 +168,15 @@ class JupyterServer:
         made = Kernel(self, path)
         self._kernels.append(made)
         return made
+
+    def kernels(self) -> set[str]:
+        """The ids of its kernels. Asks again when Jupyter answers 500, as it does while a kernel
+        has begun and has no time of last activity yet."""
+        for _ in range(50):
+            answer = self.get("api/kernels")
+            if answer.status != 500:
+                return {kernel["id"] for kernel in answer.json()}
+        raise RuntimeError(f"no list of kernels: {answer.text}")
 
     def get(self, path: str, **options: Any) -> Response:
         return self.request("GET", path, **options)

@@ -109,7 +109,7 @@ def code(hasher: Hasher, target: types.CodeType) -> None:
 def _has_docstring(code: types.CodeType) -> bool:
     if sys.version_info >= (3, 14):
         return bool(code.co_flags & _DOCSTRING)
-    if code.co_name.startswith("<"):  # a comprehension: its first constant is one that it uses
+    if code.co_name.startswith("<"):  # a comprehension or lambda: its first constant is used
         return False
     first = code.co_consts[:1]
     return bool(code.co_flags & _OPTIMIZED and first and isinstance(first[0], str))
