@@ -115,6 +115,7 @@ def _checked(
         return part(connection)
     except (
         duckdb.DataError,
+        duckdb.ConstraintException,  # two rows of one id, or one without it
         duckdb.ProgrammingError,
         duckdb.InvalidInputException,
         duckdb.IOException,

@@ -117,7 +117,9 @@ _TAGGED = "CASE WHEN i.kind = 'snapshot' THEN s.pipeline || '/' || s.number ELSE
 _RUN = "WHERE i.run_id BETWEEN $low AND $high AND i.run_id IN (FROM new_runs)"
 _MODEL = "WHERE i.model IN (FROM new_models)"
 _SNAPSHOT = "LEFT JOIN new_snapshots s ON s.pipeline = i.pipeline AND s.was = i.snapshot"
-_OF_RUNS = """i.kind IN ('run', 'step') AND split_part(i.subject, '/', 1) IN (FROM new_runs)"""
+# Of a step the subject is the id of its run, a slash and its name; "0" follows the slash.
+_OF_RUNS = """i.subject >= $low AND i.subject < $high || '0' AND i.kind IN ('run', 'step')
+    AND split_part(i.subject, '/', 1) IN (FROM new_runs)"""
 _OF_VERSIONS = "i.kind = 'artifact_version' AND i.subject IN (SELECT id FROM new_versions)"
 _OF_THINGS = """CASE i.kind WHEN 'run' THEN false WHEN 'step' THEN false
     WHEN 'artifact_version' THEN false
@@ -144,7 +146,8 @@ AND i.version IN (SELECT id FROM data.artifact_versions) AND NOT EXISTS (FROM da
     WHERE h.id = i.id AND h.kind = i.kind AND h.subject = {_TAGGED})"""
 _DELIVERIES = f"""{_RUN} AND i.status <> 'pending' AND NOT EXISTS (
     FROM data.deliveries h WHERE h.delivery_id = i.delivery_id)"""
-_CODE = """WHERE i.digest IN (SELECT code FROM in_run_code WHERE run_id IN (FROM new_runs))
+_CODE = """WHERE i.digest IN (SELECT code FROM in_run_code
+    WHERE run_id BETWEEN $low AND $high AND run_id IN (FROM new_runs))
 AND NOT EXISTS (FROM data.code h WHERE h.digest = i.digest)"""
 _SERVED = "coalesce(s.number, i.snapshot)"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from warmcell.records import (
     TagRecord,
     VersionRecord,
 )
-from warmcell_server.store import Store
+from warmcell_server.store import Store, merging
 
 DATA = b"some bytes of a model" * 100
 
@@ -180,6 +181,38 @@ def test_an_import_can_be_repeated(
     assert more["snapshots"] == 0
     numbers = "SELECT number FROM artifacts WHERE artifact = 'model' ORDER BY 1"
     assert rows(store, numbers) == [[1], [2]]
+
+
+def test_an_import_that_broke_off_is_finished_by_the_next(
+    store: Store, other: Callable[[], Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came before the part that failed is whole, and what is missing comes the next time."""
+    monkeypatch.setattr(merging, "PART", 2)
+    theirs = other()
+    ids = fill(theirs, runs=5)
+    theirs.export(str(tmp_path / "whole")).result(WAIT)
+    shutil.copytree(tmp_path / "whole", tmp_path / "damaged")
+    with duckdb.connect() as damaging:
+        damaging.execute(
+            "CREATE TABLE runs AS SELECT r.* FROM read_parquet($path) r, range(2) twice(n) "
+            "WHERE run_id = $last OR n = 0",
+            {"path": str(tmp_path / "whole" / "runs.parquet"), "last": max(ids)},
+        )
+        damaging.execute(f"COPY runs TO '{tmp_path / 'damaged' / 'runs.parquet'}'")
+    with pytest.raises(QueryError, match="damaged"):
+        store.import_(str(tmp_path / "damaged")).result(WAIT)
+    came = [run_id for (run_id,) in rows(store, "SELECT run_id FROM runs ORDER BY run_id")]
+    assert came == sorted(ids)[:4]
+    for run_id in came:
+        assert store.get_run(run_id).result(WAIT) == theirs.get_run(run_id).result(WAIT)
+    rest = store.import_(str(tmp_path / "whole")).result(WAIT)["tables"]
+    assert (rest["runs"], rest["artifact_versions"]) == (1, 0)
+    for run_id in ids:
+        assert store.get_run(run_id).result(WAIT) == theirs.get_run(run_id).result(WAIT)
+    for table in ("steps", "logs", "artifacts", "tags", "metadata", "models", "lineage"):
+        count = f"SELECT count(*) FROM {table}"
+        ended = " WHERE run_id IN (SELECT run_id FROM runs)" if table == "steps" else ""
+        assert rows(store, count) == rows(theirs, count + ended), table
 
 
 def test_an_import_renumbers_what_has_other_content_here(

@@ -114,19 +114,25 @@ def remove(connection: DuckDBPyConnection, ids: Collection[str]) -> dict[str, in
 
     Of the newest one of an artifact its number stays, so that no other ever gets the same.
     """
-    wanted = [list(ids)]
-    picked = "IN (SELECT unnest(?::VARCHAR[]))"
+    if not ids:
+        return {"versions": 0, "bytes": 0}
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE removed AS SELECT unnest(?::VARCHAR[]) AS id", [list(ids)]
+    )
+    # The bounds let DuckDB leave out what is older or newer.
+    picked = "BETWEEN ? AND ? AND {0} IN (FROM removed)".format
+    bounds = [min(ids), max(ids)]
     count, size = connection.execute(
         "SELECT count(*), coalesce(sum(size), 0)::BIGINT FROM data.artifact_versions "
-        f"WHERE id {picked} AND status <> '{DELETED}'",
-        wanted,
+        f"WHERE id {picked('id')} AND status <> '{DELETED}'",
+        bounds,
     ).fetchall()[0]
     if not count:
         return {"versions": 0, "bytes": 0}
     connection.execute(
         f"UPDATE data.artifact_versions SET status = '{DELETED}', value = NULL, files = NULL, "
-        f"facts = NULL, about = NULL, size = NULL WHERE id {picked}",
-        wanted,
+        f"facts = NULL, about = NULL, size = NULL WHERE id {picked('id')}",
+        bounds,
     )
     connection.execute(
         f"DELETE FROM data.artifact_versions v WHERE status = '{DELETED}' AND number < ("
@@ -134,13 +140,18 @@ def remove(connection: DuckDBPyConnection, ids: Collection[str]) -> dict[str, in
     )
     for table in ("metadata", "tagged", "model_links"):
         connection.execute(
-            f"DELETE FROM data.{table} WHERE kind = 'artifact_version' AND subject {picked}", wanted
+            f"DELETE FROM data.{table} WHERE kind = 'artifact_version' "
+            f"AND subject {picked('subject')}",
+            bounds,
         )
     for table in ("uses", "curated"):
-        connection.execute(f"DELETE FROM data.{table} WHERE version {picked}", wanted)
+        connection.execute(f"DELETE FROM data.{table} WHERE version {picked('version')}", bounds)
     # A step whose result is gone has to run again.
     connection.execute(
-        "DELETE FROM data.cache WHERE list_has_any(versions::VARCHAR[], ?::VARCHAR[])", wanted
+        "DELETE FROM data.cache WHERE key IN (SELECT key FROM ("
+        "SELECT key, unnest(versions::VARCHAR[]) AS version FROM data.cache) "
+        f"WHERE version {picked('version')})",
+        bounds,
     )
     return {"versions": int(count), "bytes": int(size)}
 

@@ -14,32 +14,39 @@ __all__ = ["KEEP", "keepers", "said"]
 KEEP = "keep"
 """The tag of what is never deleted, of a version or of all versions of an artifact."""
 
-# Each part: id of the version, kind of the keeper, who it is, and how. `picked` are the versions
-# that are asked for. A run that took a version from an earlier one (cached) has it as its output.
-# What a run or a step made belongs to the model that it was made for. The bounds of the ids let
-# DuckDB leave out what is older or newer.
-_QUERY = """
+# `picked` are the versions that are asked for. The bounds of their ids let DuckDB leave out what is
+# older or newer.
+_PICKED = """
 WITH picked AS (
     SELECT id, artifact, run_id, step FROM data.artifact_versions
     WHERE id BETWEEN $low AND $high AND id IN (SELECT unnest($wanted::VARCHAR[]))
-), gone AS ({gone})
-SELECT u.version, 'run' AS kind, u.run_id AS name, max(u.input) AS how
-FROM data.uses u JOIN picked p ON p.id = u.version JOIN data.runs r ON r.run_id = u.run_id
+)
+"""
+# Version, run and how. A run that took a version from an earlier one (cached) has it as its output.
+# Whether there is such a run (still) is asked afterwards: of a join DuckDB would read all runs.
+_TAKERS = f"""{_PICKED}
+SELECT u.version, u.run_id, max(u.input) FROM data.uses u JOIN picked p ON p.id = u.version
 WHERE u.version BETWEEN $low AND $high AND u.run_id IS DISTINCT FROM p.run_id
-    AND u.run_id NOT IN (FROM gone)
 GROUP BY u.version, u.run_id
 UNION ALL
-SELECT a.version, 'run', a.run_id, max('output of ' || a.step)
-FROM data.artifacts a JOIN picked p ON p.id = a.version JOIN data.runs r ON r.run_id = a.run_id
+SELECT a.version, a.run_id, max('output of ' || a.step)
+FROM data.artifacts a JOIN picked p ON p.id = a.version
 WHERE a.version BETWEEN $low AND $high AND a.run_id IS DISTINCT FROM p.run_id
-    AND a.run_id NOT IN (FROM gone)
 GROUP BY a.version, a.run_id
-UNION ALL
-SELECT DISTINCT p.id, 'model', m.model, m.version
-FROM data.model_links l JOIN picked p ON (l.kind = 'artifact_version' AND l.subject = p.id)
-    OR (l.kind = 'run' AND l.subject = p.run_id)
-    OR (l.kind = 'step' AND l.subject = p.run_id || '/' || p.step)
-JOIN data.model_versions m ON m.id = l.version
+"""
+# Each part: id of the version, kind of the keeper, who it is, and how. What a run or a step made
+# belongs to the model that it was made for.
+_OTHERS = f"""{_PICKED}
+SELECT DISTINCT l.id, 'model', m.model, m.version FROM (
+    SELECT p.id, l.version FROM data.model_links l
+    JOIN picked p ON l.kind = 'artifact_version' AND l.subject = p.id
+    UNION ALL
+    SELECT p.id, l.version FROM data.model_links l
+    JOIN picked p ON l.kind = 'run' AND l.subject = p.run_id
+    UNION ALL
+    SELECT p.id, l.version FROM data.model_links l
+    JOIN picked p ON l.kind = 'step' AND l.subject = p.run_id || '/' || p.step
+) l JOIN data.model_versions m ON m.id = l.version
 UNION ALL
 SELECT DISTINCT p.id, 'deployment', d.name, NULL
 FROM data.loads l JOIN picked p ON p.id = l.version
@@ -89,7 +96,8 @@ def keepers(
     values = {
         "wanted": wanted, "low": min(wanted), "high": max(wanted), "keep": KEEP,
     }  # fmt: skip
-    rows = cursor.execute(_QUERY.replace("{gone}", without), values).fetchall()
+    rows = _runs(cursor, {name: values[name] for name in ("wanted", "low", "high")}, without)
+    rows += cursor.execute(_OTHERS, values).fetchall()
     rows += _in_settings(cursor, set(wanted))
     for version, kind, name, how in rows:
         found.setdefault(version, []).append({"kind": kind, "name": name, "how": how})
@@ -111,6 +119,23 @@ def said(keeper: dict[str, Any]) -> str:
         case "visualization":
             return f"it is shown with {how} '{name}'"
     return f"it is tagged '{name}'"
+
+
+def _runs(
+    cursor: DuckDBPyConnection, values: dict[str, Any], without: str
+) -> list[tuple[Any, ...]]:
+    takers = cursor.execute(_TAKERS, values).fetchall()
+    if not takers:
+        return []
+    ids = list({run_id for _, run_id, _ in takers})
+    known = cursor.execute(
+        "SELECT r.run_id FROM data.runs r WHERE r.run_id BETWEEN ? AND ? "
+        "AND r.run_id IN (SELECT unnest(?::VARCHAR[])) "
+        f"AND NOT EXISTS (FROM ({without}) gone WHERE gone.run_id = r.run_id)",
+        [min(ids), max(ids), ids],
+    ).fetchall()
+    there = {run_id for (run_id,) in known}
+    return [(version, "run", run_id, how) for version, run_id, how in takers if run_id in there]
 
 
 def _in_settings(cursor: DuckDBPyConnection, versions: set[str]) -> list[tuple[Any, ...]]:
