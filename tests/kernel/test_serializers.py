@@ -10,6 +10,7 @@ import math
 import sqlite3
 import warnings
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,9 @@ def there_and_back(value: Any, blobs: Path, kind: str | None = None) -> Any:
         with pytest.raises(ArtifactError):
             restore(stored_with(stored, "value", b'"other"'), in_folder(blobs))
     for file in stored.files:
-        if not file.size or (file.name == "picture.png" and len(stored.files) > 1):
-            continue  # beside the object, for readers without us
+        beside = file.name in ("picture.png", "weights.pt") and len(stored.files) > 1
+        if not file.size or beside:
+            continue  # for readers without us, beside the object
         flip(blobs / file.blob)
         with pytest.raises(ArtifactError, match="damaged"):
             restore(stored, in_folder(blobs))
@@ -662,3 +664,53 @@ class TestTime:
         assert again["x"].dtype == frame["x"].dtype
         named = frame.set_index(pd.Index(["a", "b", "c"], dtype=dtype))
         assert there_and_back(named, blobs).index.dtype == named.index.dtype
+
+
+class TestTorch:
+    @often
+    @given(data=st.data())
+    def test_tensors(self, data: st.DataObject, blobs: Path) -> None:
+        """Of every dtype and shape, views and such that want gradients."""
+        torch = pytest.importorskip("torch", reason="needs torch")
+        dtype = data.draw(
+            st.sampled_from([np.float32, np.float64, np.float16, np.int64, np.uint8, np.bool_])
+        )
+        shape = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=5)
+        value = torch.from_numpy(data.draw(hnp.arrays(dtype, shape)).copy())
+        if data.draw(st.booleans()):
+            value = value.T if value.ndim == 2 else value[..., ::2] if value.ndim else value
+        if value.is_floating_point():
+            value.requires_grad_(data.draw(st.booleans()))
+        again = there_and_back(value, blobs, "torch")
+        assert (again.dtype, again.shape) == (value.dtype, value.shape)
+        assert again.requires_grad == value.requires_grad
+        assert again.detach().numpy().tobytes() == value.detach().numpy().tobytes()
+
+    def test_other_tensors(self, blobs: Path) -> None:
+        """Those that numpy does not know, and a part of a large one, which is kept alone."""
+        torch = pytest.importorskip("torch", reason="needs torch")
+        half = torch.arange(6, dtype=torch.bfloat16).reshape(2, 3)
+        assert torch.equal(there_and_back(half, blobs, "torch"), half)
+        sparse = torch.eye(4).to_sparse()
+        assert torch.equal(there_and_back(sparse, blobs, "torch").to_dense(), torch.eye(4))
+        part = torch.zeros(1_000_000)[:3]
+        (file,) = store(part, blobs).files
+        assert file.size < 10_000
+        parameter = torch.nn.Parameter(torch.ones(2))
+        assert torch.equal(there_and_back(parameter, blobs, "pickle"), parameter)
+
+    @often
+    @given(sizes=st.lists(st.integers(1, 6), min_size=2, max_size=4), seed=st.integers(0, 1000))
+    def test_modules(self, sizes: list[int], seed: int, blobs: Path) -> None:
+        """The module answers as before, and its weights are in a file of torch's own."""
+        torch = pytest.importorskip("torch", reason="needs torch")
+        torch.manual_seed(seed)
+        layers = [torch.nn.Linear(a, b) for a, b in pairwise(sizes)]
+        value = torch.nn.Sequential(*layers, torch.nn.BatchNorm1d(sizes[-1])).eval()
+        given = torch.ones(3, sizes[0])
+        again = there_and_back(value, blobs, "torch-module")
+        assert torch.equal(again(given), value(given))
+        assert again.training is False
+        (file,) = (one for one in store(value, blobs).files if one.name == "weights.pt")
+        loaded = torch.load(io.BytesIO((blobs / file.blob).read_bytes()), weights_only=True)
+        assert torch.equal(loaded["0.weight"], value[0].weight)

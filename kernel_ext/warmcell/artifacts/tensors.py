@@ -32,7 +32,7 @@ class Tensors(Serializer):
         if type(value) is not torch.Tensor:
             raise TypeError("a subclass of tensors is more than its numbers")
         alone = value.detach().cpu().clone().requires_grad_(value.requires_grad)
-        torch.save(alone, out.path("value.pt"))
+        _save(alone, out, "value.pt")
 
     def load(self, parts: Incoming) -> Any:
         torch = import_module("torch")
@@ -59,7 +59,7 @@ class Modules(Serializer):
 
     def save(self, value: Any, out: Outgoing) -> None:
         pickled(value, out)
-        import_module("torch").save(value.state_dict(), out.path("weights.pt"))
+        _save(value.state_dict(), out, "weights.pt")
 
     def load(self, parts: Incoming) -> Any:
         return unpickled(parts)
@@ -67,3 +67,9 @@ class Modules(Serializer):
     def facts(self, value: Any) -> dict[str, Any]:
         count = sum(one.numel() for one in value.parameters())
         return {"class": type(value).__name__, "weights": count}
+
+
+def _save(value: Any, out: Outgoing, name: str) -> None:
+    # An open file: torch writes the name of a path into it, and the same value has one digest.
+    with out.path(name).open("wb") as file:
+        import_module("torch").save(value, file)
