@@ -48,6 +48,8 @@ def find_uv() -> str:
 def environment() -> dict[str, str]:
     """Hand pip's package index on to uv, which does not read pip's configuration."""
     variables = dict(os.environ)
+    # Tests start hundreds of processes, each of which would compile all of Jupyter again.
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     if not {"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_CONFIG_FILE"} & variables.keys():
         index = variables.get("PIP_INDEX_URL") or next(
             (
