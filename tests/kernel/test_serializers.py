@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pydantic
 import pytest
 import scipy.sparse
@@ -379,6 +380,23 @@ class TestTables:
         """A column, whatever its name."""
         value = series.rename(name)
         pd.testing.assert_series_equal(there_and_back(value, blobs), value)
+
+    def test_values_that_repeat_take_little_space(self, blobs: Path) -> None:
+        """In a large frame a column has a dictionary where that makes it smaller."""
+        random = np.random.default_rng(1)
+        rows = 600_000
+        frame = pd.DataFrame(
+            {
+                "flag": random.integers(0, 2, rows).astype(float),
+                "number": random.standard_normal(rows),
+                "word": random.choice(["a", "b"], rows),
+            }
+        )
+        pd.testing.assert_frame_equal(there_and_back(frame, blobs, "pandas"), frame)
+        (file,) = store(frame, blobs).files
+        group = pq.ParquetFile(blobs / file.blob).metadata.row_group(0)
+        columns = [group.column(number) for number in range(3)]
+        assert [column.has_dictionary_page for column in columns] == [True, False, True]
 
     def test_a_frame_is_a_parquet_file(self, blobs: Path) -> None:
         """DuckDB, or anything else that reads Parquet, reads it without us."""
