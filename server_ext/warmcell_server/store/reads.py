@@ -5,7 +5,7 @@ Each function takes a cursor of its own, which belongs to the calling thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +81,9 @@ def get_run(cursor: DuckDBPyConnection, run_id: str) -> dict[str, Any]:
         for step in _dicts(
             cursor,
             "SELECT step, step_index AS index, status, started_at, finished_at, attempts, "
-            "upstream, inputs, error, cached, uncached FROM data.steps WHERE run_id = ? "
-            "ORDER BY step_index, started_at",
+            "upstream, inputs, error, cached, uncached FROM data.steps WHERE run_id = ?",
             [run_id],
+            ("index", "started_at"),
         )
     ]
     run["tags"] = tags_of(cursor, "run", [run_id]).get(run_id, [])
@@ -92,15 +92,16 @@ def get_run(cursor: DuckDBPyConnection, run_id: str) -> dict[str, Any]:
     run["artifacts"] = _artifacts(cursor, run_id)
     run["logs"] = _dicts(
         cursor,
-        "SELECT time, stream, text, step, level FROM data.logs WHERE run_id = ? "
-        "ORDER BY time, rowid",
+        "SELECT time, stream, text, step, level FROM data.logs WHERE run_id = ?",
         [run_id],
+        ("time",),
     )
     run["deliveries"] = _dicts(
         cursor,
         "SELECT delivery_id, url, status, created_at, updated_at, attempts, next_at, response, "
-        "error AS reason FROM data.deliveries WHERE run_id = ? ORDER BY created_at",
+        "error AS reason FROM data.deliveries WHERE run_id = ?",
         [run_id],
+        ("created_at",),
     )
     return run
 
@@ -110,7 +111,7 @@ def _artifacts(cursor: DuckDBPyConnection, run_id: str) -> list[dict[str, Any]]:
     found = _dicts(
         cursor,
         "SELECT step, name, kind, type, size, digest, preview, value, version AS version_id "
-        "FROM data.artifacts WHERE run_id = ? ORDER BY rowid",
+        "FROM data.artifacts WHERE run_id = ?",
         [run_id],
     )
     kept = [one["version_id"] for one in found if one["version_id"] is not None]
@@ -234,9 +235,16 @@ def _microseconds(time: int | str, name: str) -> int:
     return round(moment.timestamp() * 1_000_000)
 
 
-def _dicts(cursor: DuckDBPyConnection, query: str, values: Iterable[Any]) -> list[dict[str, Any]]:
+def _dicts(
+    cursor: DuckDBPyConnection, query: str, values: Iterable[Any], by: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """The rows in the order in which they came in, or ``by`` these columns, None last. For the few
+    rows of one run that is faster than an ORDER BY, which takes as long as finding them."""
     rows = cursor.execute(query, list(values)).fetchall()
     names = [column[0] for column in cursor.description or ()]
+    for name in reversed(by):
+        place = names.index(name)
+        rows.sort(key=lambda row: (row[place] is None, row[place] or 0))
     return [
         {name: _plain(name, value) for name, value in zip(names, row, strict=True)} for row in rows
     ]

@@ -132,8 +132,14 @@ def _of(cursor: DuckDBPyConnection, request: dict[str, Any]) -> list[dict[str, A
 def curated_of(cursor: DuckDBPyConnection, kind: str, subject: str) -> list[dict[str, Any]]:
     """Those that are shown with the subject of that kind and key, in the order in which they are
     shown."""
-    where = "WHERE id IN (SELECT id FROM data.curated WHERE kind = ? AND subject = ?)"
-    return _described(cursor, where, [kind, subject])
+    shown = cursor.execute(
+        "SELECT id FROM data.curated WHERE kind = ? AND subject = ?", [kind, subject]
+    ).fetchall()
+    if not shown:
+        return []
+    return _described(
+        cursor, "WHERE id IN (SELECT unnest(?::VARCHAR[]))", [[id_ for (id_,) in shown]]
+    )
 
 
 def _described(cursor: DuckDBPyConnection, where: str, values: list[Any]) -> list[dict[str, Any]]:

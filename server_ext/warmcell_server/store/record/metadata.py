@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -91,11 +92,11 @@ def metadata_of_run(cursor: DuckDBPyConnection, run_id: str) -> list[dict[str, A
     """What was logged about a run and its steps: ``step`` (None: the run), ``key``, ``value``,
     ``type``, ``time``."""
     rows = cursor.execute(
-        "SELECT step, key, value, type, time FROM data.metadata "
-        "WHERE subject >= ? AND subject < ? ORDER BY time, rowid",
+        "SELECT step, key, value, type, time FROM data.metadata WHERE subject >= ? AND subject < ?",
         # A step's subject is the run's id, a slash and its name; "0" follows the slash.
         [run_id, f"{run_id}0"],
     ).fetchall()
+    rows.sort(key=itemgetter(4))  # those of one moment stay as they came
     return [{"step": step, "key": key, **_entry(*rest)} for step, key, *rest in rows]
 
 
