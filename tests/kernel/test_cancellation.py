@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -270,6 +272,46 @@ def test_an_exception_that_comes_too_late_is_withdrawn() -> None:
         for thread in threads:
             thread.join(10)
     assert escaped == []
+
+
+TRACED = """
+import sys, threading
+from warmcell.errors import StepCancelled
+from warmcell.runner.cancellation import CancelToken
+
+token, begun, cancelled = CancelToken(), threading.Event(), threading.Event()
+
+def work():
+    entry = token.enter()
+    try:
+        begun.set()
+        cancelled.wait()
+        sum(range(20))
+    except StepCancelled:
+        token.leave(entry)
+
+thread = threading.Thread(target=work)
+thread.start()
+begun.wait()
+token.cancel()
+cancelled.set()
+thread.join()
+sys.settrace(lambda *_: None)
+(lambda: print("traced"))()
+"""
+
+
+def test_a_debugger_still_works_after_a_cancel() -> None:
+    """What is traced runs on: nothing is left for CPython to look for."""
+    try:
+        # A process of its own, as nothing ends a thread that does not get to its first line.
+        ended = subprocess.run(
+            [sys.executable, "-c", TRACED], capture_output=True, text=True, timeout=60
+        )
+    except subprocess.TimeoutExpired:
+        pytest.fail("a traced function never began")
+    assert ended.stdout == "traced\n"
+    assert ended.stderr == ""
 
 
 def test_callbacks_are_called_once_and_can_be_forgotten() -> None:

@@ -16,6 +16,10 @@ from warmcell.errors import StepCancelled
 _set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
 
+class _Withdrawn(BaseException):
+    """Comes in the place of what was sent too late."""
+
+
 class Entry:
     """One stretch of user code on one thread."""
 
@@ -24,6 +28,21 @@ class Entry:
     def __init__(self, ident: int) -> None:
         self.ident = ident
         self.sent = False
+
+
+def _withdraw(entry: Entry) -> None:
+    """Take back what was sent to this thread, if it has not arrived.
+
+    Something else is sent in its place, and arrives here. With None in its place CPython would go
+    on looking for it at every call, in all threads; and one that a debugger traces would do nothing
+    else for ever (3.11: the first line of a traced function is never reached).
+    """
+    try:
+        _set_async_exc(ctypes.c_ulong(entry.ident), ctypes.py_object(_Withdrawn))
+        while True:
+            pass
+    except _Withdrawn:
+        return
 
 
 class CancelToken:
@@ -80,7 +99,7 @@ class CancelToken:
             if entry in self._inside:
                 self._inside.remove(entry)
                 if entry.sent:
-                    _set_async_exc(ctypes.c_ulong(entry.ident), None)
+                    _withdraw(entry)
 
     def _send(self, entry: Entry) -> None:
         if not entry.sent:
