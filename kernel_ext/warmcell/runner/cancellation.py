@@ -37,12 +37,21 @@ def _withdraw(entry: Entry) -> None:
     on looking for it at every call, in all threads; and one that a debugger traces would do nothing
     else for ever (3.11: the first line of a traced function is never reached).
     """
+    other: BaseException | None = None
     try:
-        _set_async_exc(ctypes.c_ulong(entry.ident), ctypes.py_object(_Withdrawn))
         while True:
-            pass
+            try:
+                _set_async_exc(ctypes.c_ulong(entry.ident), ctypes.py_object(_Withdrawn))
+                while True:
+                    pass
+            except _Withdrawn:
+                raise
+            except BaseException as error:  # an interrupt of the cell, say, that came first
+                other = error
     except _Withdrawn:
-        return
+        pass
+    if other is not None:
+        raise other
 
 
 class CancelToken:
