@@ -91,7 +91,7 @@ def code(hasher: Hasher, target: types.CodeType) -> None:
     hasher.write("names", repr(names).encode())
     with_constant = frozenset(dis.hasconst)
     plain: list[Any] = []
-    for _, operation, argument in dis._unpack_opargs(target.co_code):  # type: ignore[attr-defined]
+    for operation, argument in _operations(target):
         if operation in with_constant and argument is not None and argument < len(constants):
             constant = constants[argument]
             if isinstance(constant, types.CodeType):
@@ -104,6 +104,11 @@ def code(hasher: Hasher, target: types.CodeType) -> None:
             plain.append((operation, argument))
     hasher.write("part", repr(plain).encode())
     hasher.write("table", target.co_exceptiontable)
+
+
+@functools.lru_cache(maxsize=1024)
+def _operations(code: types.CodeType) -> tuple[tuple[int, int | None], ...]:
+    return tuple((one.opcode, one.arg) for one in dis.get_instructions(code))
 
 
 def _has_docstring(code: types.CodeType) -> bool:
