@@ -313,7 +313,7 @@ def test_short_and_strange_bodies() -> None:
     assert lines(outer) == ["def outer(y: int) -> int:", "    return y", "", "result = outer(x)",
                             "result"]  # fmt: skip
     space: dict[str, Any] = {}
-    exec("def made(x):\n    return x", space)
+    exec(compile("def made(x):\n    return x", "<made>", "exec"), space)
     assert lines(space["made"]) == ["# Its source is not known."]
 
 

@@ -6,7 +6,7 @@ import inspect
 import json
 import sqlite3
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
 import jsonschema
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 import pydantic
 import pytest
+from typing_extensions import TypeAliasType
 
 from warmcell.errors import DefinitionError, OutputError, ParameterError
 from warmcell.schemas import check_deployable, encode_outputs, output_schema, parameter_model
@@ -193,6 +194,22 @@ class TestNumbers:
         assert list(values["s"]) == ["x"]
         assert type(values["n"]) is np.int64
         assert type(values["f"]) is np.float64
+
+    def test_aliases_of_arrays(self) -> None:
+        """`type Name = …`: what it stands for is read, also inside others; one that leads back to
+        itself is left to pydantic."""
+        vector = TypeAliasType("vector", np.ndarray)
+        item = TypeVar("item", bound=np.generic)
+        table = TypeAliasType("table", np.ndarray[Any, np.dtype[item]], type_params=(item,))
+        texts = TypeAliasType("texts", "list[texts | str]")
+
+        def pipeline(v: vector, more: list[vector], t: table[np.float32], s: texts): ...
+
+        values = call(pipeline, v=[1], more=[[1, 2]], t=[1], s=["a", ["b", ["c"]]])
+        assert values["v"].shape == (1,)
+        assert values["more"][0].shape == (2,)
+        assert values["t"].dtype == np.float32
+        assert values["s"] == ["a", ["b", ["c"]]]
 
     @pytest.mark.parametrize(
         ("hint", "value"),

@@ -20,20 +20,31 @@ from pydantic_core import core_schema
 __all__ = ["adapted"]
 
 
-def adapted(hint: Any) -> Any:
-    """Return ``hint`` with every pandas and numpy type in it readable from JSON."""
+# `type Name = …`, as NDArray is from Python 3.12 on.
+_ALIASES: tuple[type, ...] = (typing_extensions.TypeAliasType,)
+if sys.version_info >= (3, 12):
+    _ALIASES = (*_ALIASES, typing.TypeAliasType)
+
+
+def adapted(hint: Any, within: tuple[Any, ...] = ()) -> Any:
+    """Return ``hint`` with every pandas and numpy type in it readable from JSON; ``within`` are the
+    aliases that it is part of."""
     origin = typing.get_origin(hint)
+    if isinstance(origin or hint, _ALIASES):
+        return _of_alias(origin or hint, hint, within)
     if origin is None:
         return _marked(hint, ())
     arguments = typing.get_args(hint)
     if origin is typing.Literal:
         return hint
     if origin is Annotated:
-        return Annotated[(adapted(arguments[0]), *hint.__metadata__)]
+        return Annotated[(adapted(arguments[0], within), *hint.__metadata__)]
     if isinstance(origin, type) and origin.__module__.partition(".")[0] in ("numpy", "pandas"):
         return _marked(origin, arguments)
     inner = tuple(
-        adapted(a) if isinstance(a, type) or typing.get_origin(a) is not None else a
+        adapted(a, within)
+        if isinstance(a, (type, *_ALIASES)) or typing.get_origin(a) is not None
+        else a
         for a in arguments
     )
     if inner == arguments:
@@ -41,6 +52,16 @@ def adapted(hint: Any) -> Any:
     if origin in (Union, types.UnionType):
         return Union[inner]  # noqa: UP007 - made at run time
     return hint.copy_with(inner) if hasattr(hint, "copy_with") else origin[inner]
+
+
+def _of_alias(alias: Any, hint: Any, within: tuple[Any, ...]) -> Any:
+    """What an alias stands for; the alias where that has nothing to mark, and where it leads back
+    to itself, which pydantic can read."""
+    if alias in within:
+        return hint
+    value = alias.__value__ if alias is hint else alias.__value__[typing.get_args(hint)]
+    found = adapted(value, (*within, alias))
+    return hint if found == value else found
 
 
 def _marked(hint: Any, arguments: tuple[Any, ...]) -> Any:

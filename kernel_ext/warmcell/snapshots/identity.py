@@ -192,6 +192,12 @@ def cached_property(hasher: Hasher, item: Any) -> list[object]:
     return [item.func]
 
 
+def single_dispatch_method(hasher: Hasher, item: Any) -> list[object]:
+    """The functions behind a method, without what it remembers of its calls."""
+    hasher.write("singledispatchmethod")
+    return [item.func, item.dispatcher]
+
+
 def _is_enum_noise(cls: type, name: str) -> bool:
     return (
         issubclass(cls, enum.Enum)
@@ -217,5 +223,6 @@ BY_TYPE: dict[type, Any] = {
     **dict.fromkeys(TYPE_VARIABLES, variable),
     typing.ForwardRef: forward,
     functools.cached_property: cached_property,
+    functools.singledispatchmethod: single_dispatch_method,
     type(functools.lru_cache(lambda: None)): cache,
 }

@@ -176,6 +176,9 @@ class SnapshotPickler(cloudpickle.Pickler):
         if cls is functools.cached_property:
             state = {k: v for k, v in vars(target).items() if k not in ("func", "lock")}
             return (rebuild.cached_property, (target.func,), state)
+        if cls is functools.singledispatchmethod:
+            state = {k: v for k, v in vars(target).items() if k not in ("func", "_method_cache")}
+            return (rebuild.single_dispatch_method, (target.func,), state)
         if cls in TYPE_VARIABLES:
             return functions.reduce_variable(target)
         if cls in LOCKS:

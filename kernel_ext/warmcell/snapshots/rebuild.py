@@ -99,6 +99,11 @@ def fill_single_dispatch(target: Any, state: tuple[list[tuple[type, Any]], dict[
     target.__dict__.update(attributes)
 
 
+def single_dispatch_method(base: Callable[..., Any]) -> Any:
+    """A ``functools.singledispatchmethod`` without the cache that it has from Python 3.13 on."""
+    return functools.singledispatchmethod(base)
+
+
 def cached_property(function: Callable[..., Any]) -> Any:
     """A ``functools.cached_property`` without the lock that it has on Python 3.11."""
     return functools.cached_property(function)

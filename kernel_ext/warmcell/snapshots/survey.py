@@ -167,6 +167,8 @@ class Survey:
                 return ()
             wrapped: Any = target
             return (wrapped.__wrapped__, *vars(wrapped).values())
+        if cls is functools.singledispatchmethod:  # from 3.13 on it has a cache of weak references
+            return (target.func, target.dispatcher)  # type: ignore[attr-defined]
         kind = self.kind(target)
         if kind is Kind.ARRAY:
             return _array_edges(target)
