@@ -30,8 +30,8 @@ class Entry:
         self.sent = False
 
 
-def _withdraw(entry: Entry) -> None:
-    """Take back what was sent to this thread, if it has not arrived.
+def _withdraw() -> None:
+    """Take back what was sent to the calling thread, if it has not arrived.
 
     Something else is sent in its place, and arrives here. With None in its place CPython would go
     on looking for it at every call, in all threads; and one that a debugger traces would do nothing
@@ -41,7 +41,7 @@ def _withdraw(entry: Entry) -> None:
     try:
         while True:
             try:
-                _set_async_exc(ctypes.c_ulong(entry.ident), ctypes.py_object(_Withdrawn))
+                _set_async_exc(ctypes.c_ulong(get_ident()), ctypes.py_object(_Withdrawn))
                 while True:
                     pass
             except _Withdrawn:
@@ -99,7 +99,7 @@ class CancelToken:
         return entry
 
     def leave(self, entry: Entry) -> None:
-        """Mark that this thread runs our code again; calling it twice is harmless.
+        """Mark that this thread, which entered, runs our code again; calling it twice is harmless.
 
         An exception that was sent but has not arrived is withdrawn. It may still arrive on the
         way into this call: the caller catches :class:`StepCancelled` around it and calls again.
@@ -108,7 +108,7 @@ class CancelToken:
             if entry in self._inside:
                 self._inside.remove(entry)
                 if entry.sent:
-                    _withdraw(entry)
+                    _withdraw()
 
     def _send(self, entry: Entry) -> None:
         if not entry.sent:
