@@ -259,6 +259,65 @@ def test_a_deployment_keeps_the_artifacts_that_its_policy_names(
     assert {output for output, _ in found()} == kept
 
 
+SLOW = """\
+from warmcell.artifacts import Serializer, register
+
+class Slow:
+    def __init__(self, gate):
+        self.gate = gate
+
+class Slowly(Serializer):
+    kind = "slow"
+
+    def freeze(self, value):
+        return value
+
+    def save(self, value, out):
+        while not pathlib.Path(value.gate).exists():
+            time.sleep(0.005)
+        out.write("x", b"x")
+
+    def load(self, parts):
+        return Slow("")
+
+register(Slow, Slowly())
+
+@step
+def slow(gate: str) -> Annotated[object, "slow"]:
+    return Slow(gate)
+
+@step
+def text(value: object) -> str:
+    return "answered"
+
+@pipeline
+def slowly(gate: str) -> str:
+    return text(slow(gate))
+
+slowly.deploy("slowly", artifacts={"slow": "all"})
+"""
+
+
+def test_an_answer_does_not_wait_for_its_artifacts(
+    lab: tuple[JupyterServer, Kernel], tmp_path: Path
+) -> None:
+    """The caller has the answer, and the history the run, while an artifact of it is written; the
+    version is there afterwards."""
+    server, kernel = lab
+    kernel.run(SLOW)
+    gate = tmp_path / "gate"
+    answer = server.invoke("slowly", {"gate": str(gate)})
+    assert answer.json()["outputs"] == {"output": "answered"}
+    path = "warmcell/api/v1/artifact-versions?run_id=" + answer.json()["metadata"]["run_id"]
+
+    def states() -> list[str]:
+        return [one["status"] for one in server.get(path).json()["versions"]]
+
+    assert states() == ["pending"]
+    gate.touch()
+    wait_until(lambda: states() == ["stored"])
+
+
 def test_logs_are_found_wherever_they_came_from(lab: tuple[JupyterServer, Kernel]) -> None:
     """By HTTP, from a cell's run and a call's; by the client, the magic and the command line."""
     server, kernel = lab
